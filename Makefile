@@ -1,0 +1,54 @@
+.DEFAULT_GOAL := help
+VENV ?= .venv
+PY := $(VENV)/bin/python
+RUN := $(VENV)/.requirements
+DEV := $(VENV)/.requirements-dev
+INSTALL = python=$$($(SHELL) scripts/find_python.sh) && "$$python" scripts/install.py $(VENV)
+ARGS ?=
+
+.PHONY: help run run-sms run-spearlet build samples test check format bench load
+
+help: ## show this help
+	@while IFS= read -r line; do case "$$line" in [a-z]*": "*"## "*) \
+	  rest=$${line#*"## "}; printf '  make %-13s %s\n' "$${line%%:*}" "$$rest";; esac; done < Makefile
+	@printf '\nPass options on with ARGS, for example: make run ARGS="--http-addr 127.0.0.1:9090"\n'
+
+run: $(RUN) ## install, start everything in one process, run the hello agent, serve until Ctrl-C
+	@$(PY) -m scripts.run $(ARGS)
+
+run-sms: $(RUN) ## serve as the metadata server alone
+	@$(PY) spear_server.py --role sms $(ARGS)
+
+run-spearlet: $(RUN) ## serve as a SPEARlet alone, beside an SMS on the same machine
+	@$(PY) spear_server.py --role spearlet --http-addr 127.0.0.1:8082 --data-dir ./data/spearlet $(ARGS)
+
+build: $(RUN) ## install what running needs and compile every module
+	@$(PY) -m compileall -q spear admin spear_server.py
+
+samples: $(DEV) ## build the sample agents into samples/build
+	@$(PY) scripts/build_samples.py $(ARGS)
+
+test: $(DEV) ## set up everything and run every test
+	@$(PY) -m pytest -q $(ARGS)
+
+check: $(DEV) ## format, lint, strict types, import directions
+	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+	@$(VENV)/bin/lint-imports
+
+format: $(DEV) ## rewrite the code in the one format
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+bench: $(DEV) ## run every benchmark in loadtests/bench
+	@for bench in loadtests/bench/[!_]*.py; do PYTHONPATH=. $(PY) "$$bench" $(ARGS) || exit 1; done
+
+load: $(DEV) ## load a running server for 30 seconds with 50 users
+	@$(VENV)/bin/locust -f loadtests/locustfile.py --headless -u 50 -r 50 -t 30s --host http://127.0.0.1:8080 $(ARGS)
+
+$(RUN): requirements.txt
+	@$(INSTALL) requirements.txt
+
+$(DEV): requirements-dev.txt $(RUN)
+	@$(INSTALL) requirements-dev.txt --optional

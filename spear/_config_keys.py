@@ -1,0 +1,307 @@
+"""Every configuration key in one literal table; readers, help and documents derive from it."""
+
+import re
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
+from enum import StrEnum
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from spear.logs import Format
+from spear.ports import Level
+
+Value: TypeAlias = str | int | bool
+
+
+class Role(StrEnum):
+    """What one process does."""
+
+    SMS = "sms"
+    SPEARLET = "spearlet"
+    ALL = "all"
+
+
+class Backend(StrEnum):
+    """The key-value stores that a configuration may name."""
+
+    MEMORY = "memory"
+    SLED = "sled"
+    ROCKSDB = "rocksdb"
+
+
+class DatabaseType(StrEnum):
+    """The names of the event log's database; both mean the embedded one."""
+
+    SLED = "sled"
+    SQLITE = "sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a socket listens or connects; port 0 is any free one."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Address":
+        """Read `host:port` or `[ipv6]:port`; raises ValueError."""
+        found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})", text)
+        if found is None or int(found[3]) > 65535:
+            raise ValueError(text)
+        return cls(found[1] or found[2], int(found[3]))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        try:
+            return self.host == "localhost" or ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a key accepts: its TOML type, a constructor that raises ValueError, and words for people."""
+
+    type: type[str] | type[int] | type[bool]
+    make: Callable[[Any], object]
+    expected: str
+    metavar: str = ""
+
+
+def _whole(least: int, *, metavar: str, most: int = 2**31 - 1) -> Kind:
+    def make(value: int) -> int:
+        if not least <= value <= most:
+            raise ValueError(value)
+        return value
+
+    return Kind(int, make, f"a whole number from {least} to {most}", metavar)
+
+
+def _text(make: Callable[[str], object], expected: str, *, metavar: str, empty: bool = True) -> Kind:
+    def checked(value: str) -> object:
+        if not value.isprintable() or not (value or empty):
+            raise ValueError(value)
+        return make(value)
+
+    return Kind(str, checked, expected, metavar)
+
+
+def _one_of(choices: type[StrEnum], *, metavar: str) -> Kind:
+    return Kind(str, choices, "one of " + ", ".join(choices), metavar)
+
+
+BOOL = Kind(bool, bool, "true or false")
+TEXT = _text(str, "printable text", metavar="TEXT")
+PATH = _text(Path, "a path", metavar="PATH", empty=False)
+PATH_OR_NONE = _text(lambda value: Path(value) if value else None, "a path, or nothing", metavar="PATH")
+ADDRESS = Kind(str, Address.parse, "host:port such as 127.0.0.1:8080", "ADDR")
+SECONDS, SECONDS_OR_0 = _whole(1, metavar="SECONDS"), _whole(0, metavar="SECONDS")
+MILLISECONDS, MILLISECONDS_OR_0 = _whole(1, metavar="MS"), _whole(0, metavar="MS")
+COUNT, COUNT_OR_0 = _whole(1, metavar="N"), _whole(0, metavar="N")
+BYTES = _whole(1, metavar="BYTES", most=2**53)
+LEVEL, FORMAT = _one_of(Level, metavar="LEVEL"), _one_of(Format, metavar="FORMAT")
+BACKEND, DATABASE = _one_of(Backend, metavar="NAME"), _one_of(DatabaseType, metavar="NAME")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key: its dotted TOML name, the field of `Config` that it fills, and every other way to set it.
+
+    Two keys may fill one field: role spearlet takes the later row, the other roles take the earlier one.
+    """
+
+    name: str
+    field: str
+    kind: Kind
+    default: Value
+    _: KW_ONLY
+    env: str
+    flags: str = ""
+    meaning: str
+    in_all: Value | None = None
+
+    def reads(self, role: Role) -> bool:
+        """Whether `role` takes this key from anywhere but its default."""
+        return role is Role.ALL or self.variable(role).startswith(f"{role.upper()}_")
+
+    def variable(self, role: Role) -> str:
+        """The environment variable that sets it in `role`."""
+        return self.env.split()[-1 if role is Role.SPEARLET else 0]
+
+    def default_in(self, role: Role) -> Value:
+        """Its value when nobody sets it."""
+        return self.in_all if role is Role.ALL and self.in_all is not None else self.default
+
+
+# fmt: off
+KEYS: tuple[Key, ...] = (
+    Key("enable_swagger", "enable_swagger", BOOL, True,
+        env="SMS_ENABLE_SWAGGER", flags="--enable-swagger --disable-swagger", meaning="Serve the Swagger UI."),
+    Key("enable_web_admin", "enable_web_admin", BOOL, False, in_all=True,
+        env="SMS_ENABLE_WEB_ADMIN", flags="--enable-web-admin --disable-web-admin", meaning="Serve the web admin."),
+    Key("heartbeat_timeout", "heartbeat_timeout", SECONDS, 120,
+        env="SMS_HEARTBEAT_TIMEOUT", flags="--heartbeat-timeout",
+        meaning="Seconds without a heartbeat after which a node is offline."),
+    Key("cleanup_interval", "cleanup_interval", SECONDS, 300,
+        env="SMS_CLEANUP_INTERVAL", flags="--cleanup-interval", meaning="Seconds between two clean-ups."),
+    Key("node_removal_after", "node_removal_after", SECONDS_OR_0, 0,
+        env="SMS_NODE_REMOVAL_AFTER", meaning="Seconds that an offline node is kept before a clean-up removes it."),
+    Key("max_upload_bytes", "max_upload_bytes", BYTES, 67108864,
+        env="SMS_MAX_UPLOAD_BYTES", flags="--max-upload-bytes", meaning="Bytes that one uploaded file may have."),
+    Key("data_dir", "data_dir", PATH, "./data",
+        env="SMS_DATA_DIR", flags="--data-dir", meaning="The directory of everything that is kept."),
+
+    Key("grpc.addr", "grpc_addr", ADDRESS, "127.0.0.1:50051",
+        env="SMS_GRPC_ADDR", flags="--grpc-addr", meaning="Where gRPC listens."),
+    Key("grpc.enable_tls", "grpc_tls.enabled", BOOL, False,
+        env="SMS_GRPC_ENABLE_TLS", meaning="Encrypt gRPC; needs both paths."),
+    Key("grpc.cert_path", "grpc_tls.cert_path", PATH_OR_NONE, "",
+        env="SMS_GRPC_TLS_CERT_PATH", meaning="The certificate chain of gRPC, PEM."),
+    Key("grpc.key_path", "grpc_tls.key_path", PATH_OR_NONE, "",
+        env="SMS_GRPC_TLS_KEY_PATH", meaning="The private key of gRPC, PEM."),
+
+    Key("http.addr", "http_addr", ADDRESS, "127.0.0.1:8080",
+        env="SMS_HTTP_ADDR", flags="--http-addr", meaning="Where HTTP listens."),
+    Key("http.enable_tls", "http_tls.enabled", BOOL, False,
+        env="SMS_HTTP_ENABLE_TLS", meaning="Encrypt HTTP; needs both paths."),
+    Key("http.cert_path", "http_tls.cert_path", PATH_OR_NONE, "",
+        env="SMS_HTTP_TLS_CERT_PATH", meaning="The certificate chain of HTTP, PEM."),
+    Key("http.key_path", "http_tls.key_path", PATH_OR_NONE, "",
+        env="SMS_HTTP_TLS_KEY_PATH", meaning="The private key of HTTP, PEM."),
+    Key("http.cors_enabled", "cors_enabled", BOOL, True,
+        env="SMS_HTTP_CORS_ENABLED", meaning="Let pages of other origins call the REST API."),
+
+    Key("web_admin.addr", "web_admin_addr", ADDRESS, "127.0.0.1:8081",
+        env="SMS_WEB_ADMIN_ADDR", flags="--web-admin-addr", meaning="Where the web admin listens."),
+
+    Key("bus.addr", "bus_addr", ADDRESS, "127.0.0.1:50053",
+        env="SMS_BUS_ADDR", flags="--bus-addr", meaning="Where the ZeroMQ event bus listens."),
+
+    Key("database.db_type", "database.db_type", DATABASE, "sled",
+        env="SMS_DB_TYPE", meaning="The event log's database; sled and sqlite both mean the embedded one."),
+    Key("database.path", "database.path", PATH, "./data/sms.db",
+        env="SMS_DB_PATH", meaning="The event log's file; the default moves with data_dir."),
+    Key("database.pool_size", "database.pool_size", COUNT, 10,
+        env="SMS_DB_POOL_SIZE", meaning="Connections that read the event log."),
+
+    Key("log.level", "log.level", LEVEL, "info",
+        env="SMS_LOG_LEVEL", flags="--log-level", meaning="The least important lines to log, from trace to error."),
+    Key("log.format", "log.format", FORMAT, "json",
+        env="SMS_LOG_FORMAT", flags="--log-format", meaning="How a log line looks: json, pretty or compact."),
+    Key("log.file", "log.file", PATH_OR_NONE, "",
+        env="SMS_LOG_FILE", flags="--log-file", meaning="A file to log to, besides stderr."),
+
+    Key("executions.max_concurrent", "executions.max_concurrent", COUNT, 16,
+        env="SMS_EXECUTIONS_MAX_CONCURRENT SPEARLET_EXECUTIONS_MAX_CONCURRENT",
+        meaning="Executions that run at once on a node."),
+    Key("executions.max_concurrent_per_task", "executions.max_concurrent_per_task", COUNT, 16,
+        env="SMS_EXECUTIONS_MAX_CONCURRENT_PER_TASK SPEARLET_EXECUTIONS_MAX_CONCURRENT_PER_TASK",
+        meaning="Executions of one task that run at once on a node."),
+    Key("executions.queue_limit", "executions.queue_limit", COUNT_OR_0, 256,
+        env="SMS_EXECUTIONS_QUEUE_LIMIT SPEARLET_EXECUTIONS_QUEUE_LIMIT",
+        meaning="Executions that may wait for a place; more are refused."),
+    Key("executions.wall_ms", "executions.wall_ms", MILLISECONDS, 30000,
+        env="SMS_EXECUTIONS_WALL_MS SPEARLET_EXECUTIONS_WALL_MS",
+        meaning="Milliseconds that an execution may take."),
+    Key("executions.memory_bytes", "executions.memory_bytes", BYTES, 268435456,
+        env="SMS_EXECUTIONS_MEMORY_BYTES SPEARLET_EXECUTIONS_MEMORY_BYTES",
+        meaning="Bytes of memory that an execution may use."),
+    Key("executions.output_bytes", "executions.output_bytes", BYTES, 8388608,
+        env="SMS_EXECUTIONS_OUTPUT_BYTES SPEARLET_EXECUTIONS_OUTPUT_BYTES",
+        meaning="Bytes that an execution may answer."),
+    Key("executions.log_bytes", "executions.log_bytes", BYTES, 1048576,
+        env="SMS_EXECUTIONS_LOG_BYTES SPEARLET_EXECUTIONS_LOG_BYTES",
+        meaning="Bytes of log lines kept of an execution."),
+    Key("executions.grace_ms", "executions.grace_ms", MILLISECONDS_OR_0, 5000,
+        env="SMS_EXECUTIONS_GRACE_MS SPEARLET_EXECUTIONS_GRACE_MS",
+        meaning="Milliseconds that running executions get at shutdown."),
+    Key("executions.instance_idle_s", "executions.instance_idle_s", SECONDS_OR_0, 300,
+        env="SMS_EXECUTIONS_INSTANCE_IDLE_S SPEARLET_EXECUTIONS_INSTANCE_IDLE_S",
+        meaning="Seconds that an unused instance is kept."),
+
+    Key("spearlet.node_name", "node_name", TEXT, "",
+        env="SPEARLET_NODE_NAME", flags="--node-name", meaning="This node's name; empty is the host's name."),
+    Key("spearlet.sms_grpc_addr", "spearlet.sms_grpc_addr", ADDRESS, "127.0.0.1:50051",
+        env="SPEARLET_SMS_GRPC_ADDR", flags="--sms-addr --sms-grpc-addr",
+        meaning="The SMS's gRPC; the flag connects at start, and exits if that fails."),
+    Key("spearlet.sms_http_addr", "spearlet.sms_http_addr", ADDRESS, "127.0.0.1:8080",
+        env="SPEARLET_SMS_HTTP_ADDR", meaning="The SMS's HTTP, where files of executables come from."),
+    Key("spearlet.auto_register", "spearlet.auto_register", BOOL, False,
+        env="SPEARLET_AUTO_REGISTER", flags="--auto-register",
+        meaning="Connect to the SMS and register at start, and exit if that fails."),
+    Key("spearlet.heartbeat_interval", "spearlet.heartbeat_interval", SECONDS, 30,
+        env="SPEARLET_HEARTBEAT_INTERVAL", meaning="Seconds between two heartbeats."),
+    Key("spearlet.cleanup_interval", "cleanup_interval", SECONDS, 300,
+        env="SPEARLET_CLEANUP_INTERVAL", flags="--cleanup-interval", meaning="Seconds between two clean-ups."),
+    Key("spearlet.sms_connect_timeout_ms", "spearlet.sms_connect_timeout_ms", MILLISECONDS, 15000,
+        env="SPEARLET_SMS_CONNECT_TIMEOUT_MS", meaning="Milliseconds that one attempt to connect may take."),
+    Key("spearlet.sms_connect_retry_ms", "spearlet.sms_connect_retry_ms", MILLISECONDS, 500,
+        env="SPEARLET_SMS_CONNECT_RETRY_MS", meaning="Milliseconds between two attempts to connect."),
+    Key("spearlet.reconnect_total_timeout_ms", "spearlet.reconnect_total_timeout_ms", MILLISECONDS, 300000,
+        env="SPEARLET_RECONNECT_TOTAL_TIMEOUT_MS", meaning="Milliseconds to try again after a lost connection."),
+
+    Key("spearlet.grpc.addr", "grpc_addr", ADDRESS, "127.0.0.1:50052",
+        env="SPEARLET_GRPC_ADDR", flags="--grpc-addr", meaning="Where gRPC listens."),
+    Key("spearlet.grpc.enable_tls", "grpc_tls.enabled", BOOL, False,
+        env="SPEARLET_GRPC_ENABLE_TLS", meaning="Encrypt gRPC; needs both paths."),
+    Key("spearlet.grpc.cert_path", "grpc_tls.cert_path", PATH_OR_NONE, "",
+        env="SPEARLET_GRPC_TLS_CERT_PATH", meaning="The certificate chain of gRPC, PEM."),
+    Key("spearlet.grpc.key_path", "grpc_tls.key_path", PATH_OR_NONE, "",
+        env="SPEARLET_GRPC_TLS_KEY_PATH", meaning="The private key of gRPC, PEM."),
+
+    Key("spearlet.http.cors_enabled", "cors_enabled", BOOL, True,
+        env="SPEARLET_HTTP_CORS_ENABLED", meaning="Let pages of other origins call the REST API."),
+    Key("spearlet.http.swagger_enabled", "enable_swagger", BOOL, True,
+        env="SPEARLET_HTTP_SWAGGER_ENABLED", flags="--enable-swagger --disable-swagger",
+        meaning="Serve the Swagger UI."),
+    Key("spearlet.http.server.addr", "http_addr", ADDRESS, "127.0.0.1:8081",
+        env="SPEARLET_HTTP_ADDR", flags="--http-addr", meaning="Where HTTP listens."),
+
+    Key("spearlet.bus.addr", "bus_addr", ADDRESS, "127.0.0.1:50054",
+        env="SPEARLET_BUS_ADDR", flags="--bus-addr", meaning="Where the ZeroMQ event bus listens."),
+
+    Key("spearlet.storage.backend", "spearlet.storage_backend", BACKEND, "memory",
+        env="SPEARLET_STORAGE_BACKEND", meaning="The key-value store: memory, sled or rocksdb."),
+    Key("spearlet.storage.data_dir", "data_dir", PATH, "./data/spearlet",
+        env="SPEARLET_STORAGE_DATA_DIR", flags="--data-dir", meaning="The directory of everything that is kept."),
+    Key("spearlet.storage.max_cache_size_mb", "spearlet.max_cache_size_mb", COUNT_OR_0, 512,
+        env="SPEARLET_STORAGE_MAX_CACHE_MB", meaning="Mebibytes of objects that are cached."),
+    Key("spearlet.storage.compression_enabled", "spearlet.compression_enabled", BOOL, True,
+        env="SPEARLET_STORAGE_COMPRESSION_ENABLED", meaning="Compress stored objects."),
+    Key("spearlet.storage.max_object_size", "max_object_size", BYTES, 67108864,
+        env="SPEARLET_STORAGE_MAX_OBJECT_SIZE", meaning="Bytes that one object may have."),
+
+    Key("spearlet.logging.level", "log.level", LEVEL, "info",
+        env="SPEARLET_LOG_LEVEL", flags="--log-level", meaning="The least important lines to log, from trace to error."),
+    Key("spearlet.logging.format", "log.format", FORMAT, "pretty",
+        env="SPEARLET_LOG_FORMAT", flags="--log-format", meaning="How a log line looks: json, pretty or compact."),
+    Key("spearlet.logging.file", "log.file", PATH_OR_NONE, "",
+        env="SPEARLET_LOG_FILE", flags="--log-file", meaning="A file to log to, besides stderr."),
+)
+# fmt: on
+
+ALIASES = (
+    ("logging.", "log."),
+    ("spearlet.log.", "spearlet.logging."),
+    ("http.enable_swagger", "enable_swagger"),
+)
+
+
+def keys_for(role: Role) -> list[Key]:
+    """The one key for each field that counts in `role`."""
+    chosen = {key.field: key for key in (KEYS if role is Role.SPEARLET else reversed(KEYS))}
+    return [key for key in KEYS if chosen[key.field] is key]
+
+
+def canonical(name: str) -> str:
+    """The table's spelling of a TOML name."""
+    for alias, prefix in ALIASES:
+        if name.startswith(alias):
+            return prefix + name.removeprefix(alias)
+    return name

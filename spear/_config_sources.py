@@ -1,0 +1,213 @@
+"""Where values come from: the command line, TOML files, the environment, defaults; each layer keyed by TOML name."""
+
+import argparse
+import json
+import tomllib
+from collections import ChainMap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NoReturn
+
+from spear import __version__
+from spear._config_keys import BOOL, KEYS, Key, Role, Value, canonical, keys_for
+from spear.errors import Invalid, StartupError
+
+DESCRIPTION = """Run SPEAR as SMS, as SPEARlet or as both. Of every key the highest source counts: flag, --config file,
+home file (~/.sms/config.toml, for role spearlet ~/.spear/config.toml), environment, default. After each option, in
+brackets: its TOML key, default and environment variable, first for roles sms and all, then for role spearlet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One value that counts: as written, as the program uses it, and where it came from."""
+
+    key: Key
+    value: Value
+    made: object
+    origin: str
+
+    def refused(self, expected: str) -> StartupError:
+        """The error for a value that its kind accepts but its surroundings do not."""
+        return refused(self.origin, self.key.name, self.value, expected=expected)
+
+    @property
+    def from_flag(self) -> bool:
+        """Whether somebody gave it on the command line."""
+        return self.origin.startswith("flag ")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The command line as it was read: `given` maps a field to the flag and its text."""
+
+    role: Role
+    config: Path | None
+    print_config: bool
+    insecure: bool
+    given: Mapping[str, tuple[str, str]]
+
+
+def settle(options: Options, environ: Mapping[str, str], home: Path) -> list[Setting]:
+    """One setting for each field; raises `StartupError` for the first bad value in any source."""
+    role = options.role
+    home_file = home / (".spear" if role is Role.SPEARLET else ".sms") / "config.toml"
+    defaults = {key.name: _setting(key, key.default_in(role), origin="default") for key in keys_for(role)}
+    layers = ChainMap[str, Setting](
+        _from_flags(options),
+        _from_file(options.config, origin="--config file") if options.config else {},
+        _from_file(home_file, origin="home file", optional=True),
+        _from_environ(environ, role),
+        defaults,
+    )
+    return [(layers if key.reads(role) else defaults)[key.name] for key in keys_for(role)]
+
+
+def refused(origin: str, name: str, value: object, *, expected: str) -> StartupError:
+    """The one message for a bad value: where it came from, what it is, and what was expected."""
+    return StartupError(f"{origin}: {Invalid.field(name, value, expected).message}")
+
+
+def _setting(key: Key, value: Value, *, origin: str) -> Setting:
+    try:
+        if type(value) is not key.kind.type:
+            raise ValueError(value)
+        return Setting(key, value, key.kind.make(value), origin)
+    except ValueError:
+        raise refused(origin, key.name, value, expected=key.kind.expected) from None
+
+
+def _setting_from_text(key: Key, text: str, *, origin: str) -> Setting:
+    value: Value = text
+    if key.kind is BOOL:
+        value = {"true": True, "false": False}.get(text, text)
+    elif key.kind.type is int:
+        value = int(text) if text.removeprefix("-").isdecimal() and len(text) < 20 else text
+    return _setting(key, value, origin=origin)
+
+
+def _from_flags(options: Options) -> dict[str, Setting]:
+    layer = {}
+    for key in keys_for(options.role):
+        flag, text = options.given.get(key.field, ("", ""))
+        if flag and not key.reads(options.role):
+            raise refused(f"flag {flag}", "role", options.role.value, expected=f"a role that reads {key.name}")
+        if flag:
+            layer[key.name] = _setting_from_text(key, text, origin=f"flag {flag}")
+    return layer
+
+
+def _from_environ(environ: Mapping[str, str], role: Role) -> dict[str, Setting]:
+    return {
+        key.name: _setting_from_text(key, environ[variable], origin=f"environment {variable}")
+        for key in keys_for(role)
+        if key.reads(role) and (variable := key.variable(role)) in environ
+    }
+
+
+def _from_file(path: Path, *, origin: str, optional: bool = False) -> dict[str, Setting]:
+    known = {key.name: key for key in KEYS}
+    origin, layer = f"{origin} {path}", dict[str, Setting]()
+    for written, value in _flat(_table(path, origin=origin, optional=optional)):
+        name = canonical(written)
+        if name not in known:
+            near = next(iter(get_close_matches(written, known, n=1)), "a key of docs/configuration.md")
+            raise refused(origin, f"unknown key {written}", value, expected=near)
+        if name in layer:
+            raise refused(origin, written, value, expected=f"{name} only once")
+        layer[name] = _setting(known[name], value, origin=origin)
+    return layer
+
+
+def _table(path: Path, *, origin: str, optional: bool) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if optional:
+            return {}
+        raise StartupError(f"{origin}: no such file, expected a TOML file") from None
+    except OSError as error:
+        raise StartupError(f"{origin}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise StartupError(f"{origin}: expected TOML: {error}") from None
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise StartupError(f"command line: {message}; --help explains every option")
+
+
+class _Keep(argparse.Action):
+    """Keeps the flag as it was spelled, with its text."""
+
+    def __call__(
+        self, _: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        setattr(namespace, self.dest, (option_string, self.const or values))
+
+
+class _Usage(argparse.Action):
+    """Prints the usage alone and exits 0."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
+        parser.print_usage()
+        parser.exit()
+
+
+def read_options(argv: Sequence[str]) -> Options:
+    """Read the command line; raises `StartupError`; answers -h, --help and --version itself and raises SystemExit."""
+    found = vars(parser().parse_args(argv))
+    role, config, print_config, insecure = (found.pop(name) for name in ("role", "config", "print_config", "insecure"))
+    given = {field: flag_and_text for field, flag_and_text in found.items() if flag_and_text}
+    return Options(role=Role(role), config=config, print_config=print_config, insecure=insecure, given=given)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of `spear_server.py`."""
+    made = _Parser(prog="spear_server.py", description=DESCRIPTION, add_help=False, allow_abbrev=False)
+    made.add_argument("-h", action=_Usage, nargs=0, default=argparse.SUPPRESS, help="Show the usage in short and exit.")
+    made.add_argument("--help", action="help", default=argparse.SUPPRESS, help="Show this explanation and exit.")
+    made.add_argument(
+        "-V", "--version", action="version", version=f"spear {__version__}", help="Show the version and exit."
+    )
+    made.add_argument(
+        "--role", choices=[role.value for role in Role], default="all", help="What this process does; default all."
+    )
+    made.add_argument("-c", "--config", metavar="FILE", type=Path, help="A TOML file that outranks the home file.")
+    made.add_argument("--print-config", action="store_true", help="Print every value and where it came from, and exit.")
+    made.add_argument(
+        "--insecure", action="store_true", help="Serve anybody who can reach an address that is not loopback."
+    )
+    for field in dict.fromkeys(key.field for key in KEYS if key.flags):
+        _add_field(made, [key for key in KEYS if key.field == field])
+    return made
+
+
+def _add_field(made: argparse.ArgumentParser, keys: Sequence[Key]) -> None:
+    key, explained = keys[0], _explained(keys)
+    if key.kind is not BOOL:
+        made.add_argument(*key.flags.split(), dest=key.field, action=_Keep, metavar=key.kind.metavar, help=explained)
+        return
+    group, flags = made.add_mutually_exclusive_group(), key.flags.split()
+    words = (explained, f"The opposite of {flags[0]}.")
+    for flag, text, meaning in zip(flags, ("true", "false"), words, strict=False):
+        group.add_argument(flag, dest=key.field, action=_Keep, nargs=0, const=text, help=meaning)
+
+
+def _explained(keys: Sequence[Key]) -> str:
+    ways = [f"{key.name} = {shown(key.default)}, {key.env}" for key in keys]
+    return f"{keys[0].meaning} [{'; '.join(ways)}]"
+
+
+def shown(value: Value) -> str:
+    """A value as TOML writes it."""
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,1 @@
+"""How the world speaks: adapters translate, block and open sockets; they never decide."""

@@ -1,0 +1,1 @@
+"""HTTP: schema in, service call, row out; errors are rendered in one place."""

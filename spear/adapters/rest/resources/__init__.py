@@ -1,0 +1,1 @@
+"""One file per REST resource; the table in `app.py` lists them."""

@@ -1,0 +1,161 @@
+"""One running guest as its hostcalls see it: memory, output, log, time, and whether it has to stop."""
+
+import os
+from _queue import Empty, SimpleQueue  # the C queue blocks natively, patched or not
+from collections.abc import Callable
+from ctypes import string_at
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from spear.adapters.runtimes import _capi as capi
+from spear.hostcalls.context import Fault
+from spear.ports import Clock, End, Level, Limits, LogSink, Stream
+
+LONGEST_LINE = 16 * 1024
+COMPUTING = "computing"
+_LONGEST_PAUSE_S = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Why a guest has to stop."""
+
+    end: End
+    reason: str
+    text: str
+
+
+class Lines:
+    """Cuts a stream of bytes into lines; what a line has beyond 16 KiB is dropped."""
+
+    def __init__(self, emit: Callable[[str], None]) -> None:
+        self._emit = emit
+        self._rest = b""
+
+    def feed(self, data: bytes) -> None:
+        """Take more bytes and emit every line that they complete."""
+        *whole, rest = (self._rest + data).split(b"\n")
+        self._rest = rest[:LONGEST_LINE]
+        for line in whole:
+            self._emit(line[:LONGEST_LINE].decode(errors="replace"))
+
+    def flush(self) -> None:
+        """Emit the last line although its end never came."""
+        if self._rest:
+            self.feed(b"\n")
+
+
+class Guest:
+    """The state of one run; lives on the guest's native thread, only `halt` may be called from others."""
+
+    def __init__(self, limits: Limits, logs: LogSink, clock: Clock) -> None:
+        self.clock, self.limits = clock, limits
+        self.action = COMPUTING
+        self.exit_code: int | None = None
+        self.output = bytearray()
+        self._logs, self._logged = logs, 0
+        self._stderr = Lines(lambda line: self._logs.write(Stream.STDERR, Level.INFO, line))
+        self._halts: list[Halt] = []
+        self._wake: SimpleQueue[None] = SimpleQueue()
+        self._deadline = 0.0
+        self._context, self._memory = 0, capi.Extern()
+        self._has_memory = False
+
+    def begin(self) -> None:
+        """Start the wall clock."""
+        self._deadline = monotonic() + self.limits.wall_ms / 1000
+
+    def attach(self, context: int, memory: Any) -> None:
+        """Learn which linear memory the hostcalls read and write; before that they meet `Fault`."""
+        self._context, self._memory, self._has_memory = context, memory, True
+
+    # --- why it stops
+
+    @property
+    def halted(self) -> Halt | None:
+        """The first reason to stop, if there is one."""
+        return self._halts[0] if self._halts else None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it must not execute another instruction."""
+        return bool(self._halts) or self.exit_code is not None
+
+    def halt(self, end: End, reason: str, text: str) -> None:
+        """Make it stop at its next instruction or wake it where it waits; the first reason stands."""
+        self._halts.append(Halt(end, reason, text))
+        self._wake.put(None)
+
+    def must_stop(self) -> bool:
+        """Whether there is a reason to stop, its time being up included."""
+        if not self._halts and monotonic() >= self._deadline:
+            self._time_is_up()
+        return bool(self._halts)
+
+    def _time_is_up(self) -> None:
+        self.halt(End.TIMEOUT, "wall_time", f"wall time limit of {self.limits.wall_ms} ms reached")
+
+    def _over(self, limit: str, name: str, value: int) -> None:
+        self.halt(End.FAILED, limit, f"{name} limit of {value} bytes reached")
+
+    # --- what hostcalls use
+
+    def read(self, pointer: int, length: int) -> bytes:
+        """Copy bytes out of the guest's memory; raise `Fault` when any of them lies outside."""
+        return string_at(self._address(pointer, length), length)
+
+    def write(self, pointer: int, data: bytes) -> None:
+        """Copy bytes into the guest's memory; raise `Fault` and change nothing when any of them lies outside."""
+        capi.copy_in(self._address(pointer, len(data)), data, len(data))
+
+    def log(self, level: Level, message: str) -> None:
+        """Append one line to the execution's log."""
+        self._count_log(len(message.encode()) + 1)
+        self._logs.write(Stream.LOG, level, message)
+
+    def random(self, length: int) -> bytes:
+        """Bytes that nobody can predict."""
+        return os.urandom(length)
+
+    def pause(self, seconds: float) -> None:
+        """Block this native thread; comes back early when the guest has to stop."""
+        left = self._deadline - monotonic()
+        if self._halts:
+            return
+        try:
+            self._wake.get(timeout=min(max(0.0, min(seconds, left)), _LONGEST_PAUSE_S))
+        except Empty:
+            self.must_stop()
+
+    def memory_size(self) -> int:
+        """Bytes of linear memory that the guest has now."""
+        return int(capi.memory_size(self._context, self._memory)) if self._has_memory else 0
+
+    def _address(self, pointer: int, length: int) -> int:
+        if pointer < 0 or length < 0 or pointer + length > self.memory_size():
+            raise Fault
+        return int(capi.memory_data(self._context, self._memory)) + pointer
+
+    # --- where its bytes go
+
+    def print(self, data: bytes) -> None:
+        """Take bytes of stdout; the first `output_bytes` of them are kept."""
+        room = self.limits.output_bytes - len(self.output)
+        self.output += data[:room]
+        if len(data) > room:
+            self._over("output_bytes", "output", self.limits.output_bytes)
+
+    def complain(self, data: bytes) -> None:
+        """Take bytes of stderr as log lines."""
+        self._stderr.feed(data[: max(0, self.limits.log_bytes - self._logged)])
+        self._count_log(len(data))
+
+    def close(self) -> None:
+        """Emit what stderr still holds."""
+        self._stderr.flush()
+
+    def _count_log(self, size: int) -> None:
+        self._logged += size
+        if self._logged > self.limits.log_bytes:
+            self._over("log_bytes", "log", self.limits.log_bytes)

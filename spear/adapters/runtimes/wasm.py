@@ -1,0 +1,118 @@
+"""WebAssembly agents: compiled once, run on native threads, each run in a sandbox of its own."""
+
+import logging
+from pathlib import Path
+
+from spear.adapters.runtimes._engine import Engine, Program
+from spear.adapters.runtimes._guest import Guest
+from spear.adapters.runtimes._modules import Modules
+from spear.adapters.runtimes._native import Promise, Workers, allocate_lock
+from spear.errors import Unavailable
+from spear.ports import Bell, Clock, End, LogSink, Outcome, RunSpec
+
+log = logging.getLogger(__name__)
+
+
+class WasmRun:
+    """One run: waiting for a thread, then running, then ended."""
+
+    def __init__(self, program: Program, spec: RunSpec, guest: Guest, bell: Bell) -> None:
+        self._program, self._spec, self._guest = program, spec, guest
+        self._outcome: Promise[Outcome] = Promise(bell)
+        self._claim = allocate_lock()  # whoever gets it first, the worker or `stop`, decides how the run goes on
+
+    def result(self) -> Outcome:
+        """Block this caller until the run ended."""
+        return self._outcome.wait()
+
+    def stop(self, reason: str) -> None:
+        """End it within 200 ms as cancelled; harmless after the end; callable from any greenlet or thread."""
+        self._guest.halt(End.CANCELLED, "terminated", f"terminated: {reason}")
+        if self._claim.acquire(False):
+            error = f"terminated: {reason}; the guest was still waiting for a thread"
+            self._outcome.settle(Outcome(End.CANCELLED, error=error, reason="terminated", last_action="waiting"))
+
+    def work(self, engine: Engine) -> None:
+        """Run the guest on this native thread, unless it was stopped before."""
+        if self._claim.acquire(False):
+            self._outcome.settle(self._run(engine))
+
+    def _run(self, engine: Engine) -> Outcome:
+        try:
+            return engine.run(self._program, self._guest, self._spec)
+        except Exception as error:  # whatever goes wrong around foreign code ends this run, never the thread
+            log.exception("execution %s: the runtime failed", self._spec.execution_id)
+            return Outcome(End.FAILED, error=f"the runtime failed: {error!r}", reason="start")
+
+
+class WasmInstance:
+    """A prepared module; its runs share nothing but the code."""
+
+    def __init__(self, runtime: "WasmRuntime", program: Program) -> None:
+        self._runtime = runtime
+        self._program: Program | None = program
+        self._runs: set[WasmRun] = set()
+
+    def start(self, spec: RunSpec, logs: LogSink) -> WasmRun:
+        """Start one run as soon as a thread is free; raise `Unavailable` after close."""
+        if self._program is None:
+            raise Unavailable("the instance is closed")
+        return self._runtime.start(self._program, self._runs, spec=spec, logs=logs)
+
+    def close(self) -> None:
+        """Stop its runs and wait for their end; may be called twice."""
+        self._program = None
+        stop_all(self._runs, "its instance closes")
+
+
+class WasmRuntime:
+    """Runs WebAssembly modules on up to `max_threads` native threads; `bell` wakes who waits for them."""
+
+    def __init__(self, cache_dir: Path, *, clock: Clock, bell: Bell, max_threads: int) -> None:
+        self._clock, self._bell = clock, bell
+        self._engine = Engine(bell)
+        self._modules = Modules(cache_dir, self._engine, bell)
+        self._workers = Workers(max_threads, bell)
+        self._runs: set[WasmRun] = set()
+        self._closed = False
+
+    def prepare(self, content: bytes, *, sha256: str) -> WasmInstance:
+        """Check and compile, blocking only the caller; raise `InvalidConfiguration` when it can never run."""
+        self._check_open()
+        return WasmInstance(self, self._modules.get(content, sha256))
+
+    def start(self, program: Program, siblings: set[WasmRun], *, spec: RunSpec, logs: LogSink) -> WasmRun:
+        """Start one run and keep it among its `siblings` until it ends; raise `Unavailable` after close."""
+        self._check_open()
+        run = WasmRun(program, spec, Guest(spec.limits, logs, self._clock), self._bell)
+        self._runs.add(run)
+        siblings.add(run)
+
+        def work() -> None:
+            run.work(self._engine)
+            self._runs.discard(run)
+            siblings.discard(run)
+
+        self._workers.put(work)
+        return run
+
+    def close(self) -> None:
+        """Stop every run and release the threads; may be called twice."""
+        self._closed = True
+        self._modules.close()
+        stop_all(self._runs, "the runtime closes")
+        self._workers.close()
+        self._engine.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Unavailable("the WebAssembly runtime is closed")
+
+
+def stop_all(runs: set[WasmRun], reason: str) -> None:
+    """Stop `runs` and wait for their end."""
+    stopping = runs.copy()  # in one step, because worker threads change the set meanwhile
+    for run in stopping:
+        run.stop(reason)
+    for run in stopping:
+        run.result()

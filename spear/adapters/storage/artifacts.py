@@ -1,0 +1,143 @@
+"""Executables fetched by URI: from the files of an SMS, this process's own or another's, or over HTTPS."""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from typing import BinaryIO, TypeAlias
+from uuid import UUID
+
+from spear.errors import InvalidConfiguration, NotFound, Unavailable
+
+FILE_SCHEMES = ("sms+file", "smsfile")
+BUCKET_SCHEMES = ("s3", "minio")
+HOST = r"(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
+HOST_PORT = re.compile(HOST + r":(?P<port>[0-9]{1,5})")
+HTTPS = re.compile(r"(?i:https)://" + HOST + r"(:(?P<port>[0-9]{1,5}))?(?P<path>/[!-\"$-~]*)?(#.*)?")
+
+LocalFiles: TypeAlias = Callable[[str], AbstractContextManager[BinaryIO]]
+
+
+@dataclass(frozen=True, slots=True)
+class FileRef:
+    """A file of an SMS: the gateway's `host:port`, None for the configured one, and the file's id."""
+
+    host_port: str | None
+    file_id: str
+
+
+def parse_uri(uri: str) -> FileRef:
+    """Read `sms+file://<id>`, `sms+file:///<id>` or `sms+file://<host>:<port>/<id>`; raise `InvalidConfiguration`."""
+    scheme, _, rest = uri.partition("://")
+    if scheme.lower() not in FILE_SCHEMES:
+        raise _bad(uri, "sms+file://<id> or sms+file://<host>:<port>/<id>")
+    authority, _, tail = rest.partition("/")
+    host_port, ident = (authority, tail) if tail else ("", authority)
+    if host_port and not _is_address(host_port):
+        raise _bad(uri, "<host>:<port> before the file id")
+    try:
+        return FileRef(host_port or None, str(UUID(ident)))
+    except ValueError:
+        raise _bad(uri, "a UUID as the file id") from None
+
+
+def _is_address(text: str) -> bool:
+    found = HOST_PORT.fullmatch(text)
+    return found is not None and int(found["port"]) <= 65535
+
+
+def _bad(uri: str, expected: str) -> InvalidConfiguration:
+    shown = uri if len(uri) <= 120 else uri[:117] + "..."
+    return InvalidConfiguration(f"executable uri: got {shown!r}, expected {expected}")
+
+
+@contextmanager
+def _local_file(local: LocalFiles, file_id: str) -> Iterator[BinaryIO]:
+    try:
+        with local(file_id) as file:
+            yield file
+    except NotFound:
+        raise InvalidConfiguration(f"file {file_id} not found") from None
+
+
+@contextmanager
+def _get(connection: HTTPConnection, path: str, *, name: str) -> Iterator[BinaryIO]:
+    server = f"{connection.host}:{connection.port}"
+    try:
+        with closing(connection):
+            connection.request("GET", path)
+            response = connection.getresponse()
+            _accept(response, f"{name}: {server}")
+            yield response
+            if response.length:
+                raise HTTPException(f"the answer ended {response.length} bytes early")
+    except (OSError, HTTPException, UnicodeError) as error:
+        raise Unavailable(f"{name}: nothing usable from {server}: {error}") from error
+
+
+def _accept(response: HTTPResponse, what: str) -> None:
+    if response.status != 200:
+        kind = Unavailable if response.status >= 500 else InvalidConfiguration
+        raise kind(f"{what} answered {response.status}, expected 200")
+
+
+class SmsFiles:
+    """Executables by URI; short file URIs come from `local` when this process is the SMS, else from `sms_http_addr`."""
+
+    def __init__(
+        self,
+        sms_http_addr: str,
+        *,
+        local: LocalFiles | None = None,
+        own_addr: str = "",
+        max_bytes: int = 100 * 1024 * 1024,
+        timeout_s: float = 10.0,
+    ) -> None:
+        self._sms_http_addr = sms_http_addr
+        self._local = local
+        self._own_addr = own_addr
+        self._max_bytes = max_bytes
+        self._timeout_s = timeout_s
+
+    def fetch(self, uri: str, *, checksum_sha256: str = "") -> tuple[bytes, str]:
+        """The bytes and their SHA-256; each wait for the server lasts `timeout_s` at most.
+
+        Raises `InvalidConfiguration` for a bad URI, a missing or too large file or a wrong hash, and `Unavailable`
+        when the server cannot be reached, breaks off or fails.
+        """
+        with self._open(uri) as source:
+            content = source.read(self._max_bytes + 1)
+            if len(content) > self._max_bytes:
+                raise InvalidConfiguration(f"executable {uri}: larger than the limit of {self._max_bytes} bytes")
+        found = hashlib.sha256(content).hexdigest()
+        if checksum_sha256 and checksum_sha256.lower() != found:
+            raise InvalidConfiguration(f"executable {uri}: SHA-256 is {found}, expected {checksum_sha256}")
+        return content, found
+
+    def _open(self, uri: str) -> AbstractContextManager[BinaryIO]:
+        scheme = uri.partition("://")[0].lower()
+        if scheme in FILE_SCHEMES:
+            return self._sms_file(parse_uri(uri))
+        if scheme == "https":
+            return self._https(uri)
+        if scheme in BUCKET_SCHEMES:
+            raise InvalidConfiguration(f"executable {uri}: scheme {scheme} needs a configured endpoint, there is none")
+        raise _bad(uri, "sms+file://, smsfile://, https://, s3:// or minio://")
+
+    def _sms_file(self, ref: FileRef) -> AbstractContextManager[BinaryIO]:
+        if self._local and ref.host_port in (None, self._own_addr):
+            return _local_file(self._local, ref.file_id)
+        host_port = ref.host_port or self._sms_http_addr
+        if not host_port:
+            raise InvalidConfiguration(f"file {ref.file_id}: no SMS is configured to get it from")
+        connection = HTTPConnection(host_port, timeout=self._timeout_s)
+        return _get(connection, f"/api/v1/files/{ref.file_id}", name=f"file {ref.file_id}")
+
+    def _https(self, uri: str) -> AbstractContextManager[BinaryIO]:
+        found = HTTPS.fullmatch(uri)
+        if not found or int(found["port"] or 0) > 65535:
+            raise _bad(uri, "https://<host>[:<port>][/<path>]")
+        connection = HTTPSConnection(f"{found['host']}:{found['port'] or 443}", timeout=self._timeout_s)
+        return _get(connection, found["path"] or "/", name=f"executable {uri}")

@@ -1,0 +1,224 @@
+"""The composition root: from a configuration to a running platform; the only file that names concrete classes."""
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from spear.adapters.hub import HubBell
+from spear.adapters.rest.app import make_app
+from spear.adapters.rest.server import HttpServer
+from spear.adapters.runtimes.table import RUNTIMES
+from spear.adapters.storage.artifacts import SmsFiles
+from spear.adapters.storage.blobs import FileBlobStore
+from spear.adapters.storage.logs import FileLogStore
+from spear.adapters.system import SystemClock, SystemIds, measure_machine
+from spear.adapters.threads import GeventThreads, native_threads
+from spear.config import Config, Role
+from spear.errors import StartupError
+from spear.events.lock import DirectoryLock
+from spear.events.log import EventLog
+from spear.events.record import Origin
+from spear.ports import Limits, Runtime
+from spear.projections.reader import Reader
+from spear.projections.snapshots import Snapshots
+from spear.projections.timeline import Timeline
+from spear.projections.views import Progress, open_views, quiet
+from spear.reactors.janitor import Collector, Snapshotter
+from spear.reactors.reporter import Reporter
+from spear.roles import sms, spearlet
+from spear.roles.loops import Loops, loops
+from spear.services.content import Contents
+from spear.services.executions import Executions
+from spear.services.files import Files
+from spear.services.instances import Instances
+from spear.services.nodes import Nodes
+from spear.services.objects import Objects
+from spear.services.platform import Platform
+from spear.services.runs import Runs, Settings
+from spear.services.tasks import Tasks
+from spear.services.unit import Unit
+
+SNAPSHOT_EVERY = 100_000
+RETENTION_S = 86_400
+Spawn = Callable[[Callable[[], None]], None]
+
+
+@contextmanager
+def serving(config: Config, *, failed: Callable[[str], None], progress: Progress = quiet) -> Iterator[Platform]:
+    """A process in its role, ready to be asked; leaving the context stops it in order and loses nothing.
+
+    `failed` is told when something that must live died. Raises `StartupError`.
+    """
+    with ExitStack() as stack:
+        listener = _listener(stack, config, "http_addr")
+        running = stack.enter_context(loops(failed))
+        base = stack.enter_context(foundation(config, failed=failed, progress=progress))
+        platform = _platform(base, config, spawn=running.spawn, stack=stack)
+        _start_role(platform, base, running)
+        stack.callback(_wind_down, platform)
+        listener.serve(make_app(platform, service="spearlet" if config.role is Role.SPEARLET else "sms"))
+        yield platform
+
+
+def _listener(stack: ExitStack, config: Config, field: str) -> HttpServer:
+    listener = HttpServer(getattr(config, field), key=config.setting(field).key.name)
+    stack.callback(listener.close)
+    return listener
+
+
+@dataclass(frozen=True)
+class Foundation:
+    """What everything else stands on: the log, its views, and how to wait."""
+
+    data: Path
+    log: EventLog
+    views: Path
+    reader: Reader
+    unit: Unit
+    blobs: FileBlobStore
+    snapshots: Snapshots
+    clock: SystemClock
+    ids: SystemIds
+    bell: HubBell
+    threads: GeventThreads
+
+
+@contextmanager
+def foundation(config: Config, *, failed: Callable[[str], None], progress: Progress) -> Iterator[Foundation]:
+    """The data directory, locked; the log, whole; the views, caught up."""
+    with ExitStack() as stack:
+        data = _data_dir(config)
+        stack.enter_context(DirectoryLock(data / "lock", holder=f"spear_server.py --role {config.role}"))
+        clock, bell, threads = SystemClock(), stack.enter_context(HubBell()), native_threads(4)
+        log = EventLog(config.log_path, clock=clock, bell=bell, threads=threads, died=failed)
+        stack.callback(log.close)
+        views = open_views(data / "views.db", log, progress=progress)
+        stack.callback(views.close)
+        reader = stack.enter_context(closing(Reader(views.path)))
+        log.start(views)
+        stack.callback(log.close)
+        blobs = FileBlobStore(data / "files", threads)
+        snapshots = Snapshots(data / "snapshots")
+        yield Foundation(data, log, views.path, reader, Unit(log), blobs, snapshots, clock, SystemIds(), bell, threads)
+
+
+def _platform(base: Foundation, config: Config, *, spawn: Spawn, stack: ExitStack) -> Platform:
+    unit, reader, clock, ids, bell = base.unit, base.reader, base.clock, base.ids, base.bell
+    contents, logs = Contents(base.blobs), FileLogStore(base.data / "logs" / "tasks", clock=clock, bell=bell)
+    nodes = Nodes(unit, reader, ids=ids, clock=clock, heartbeat_timeout_s=config.heartbeat_timeout)
+    node_uuid = _own_node(base, config, nodes)
+    tasks = Tasks(unit, reader, ids=ids)
+    files = Files(unit, reader, base.blobs, ids=ids, max_upload_bytes=config.max_upload_bytes)
+    instances = Instances(
+        unit,
+        runtimes=_runtimes(base, config, stack),
+        artifacts=_artifacts(config, files),
+        ids=ids,
+        clock=clock,
+        bell=bell,
+        node_uuid=node_uuid,
+    )
+    settings = _settings(config, node_uuid)
+    runs = Runs(unit, instances=instances, contents=contents, logs=logs, clock=clock, bell=bell, settings=settings)
+    executions = Executions(unit, reader, runs=runs, tasks=tasks, contents=contents, ids=ids, spawn=spawn)
+    timeline = Timeline(base.log, snapshots=base.snapshots, folder=base.data / "as-of", threads=base.threads)
+    stack.callback(timeline.close)
+    return Platform(
+        config=config,
+        log=base.log,
+        reader=reader,
+        timeline=timeline,
+        clock=clock,
+        blobs=base.blobs,
+        contents=contents,
+        logs=logs,
+        nodes=nodes,
+        tasks=tasks,
+        files=files,
+        objects=Objects(unit, reader, contents, max_object_size=config.max_object_size),
+        instances=instances,
+        runs=runs,
+        executions=executions,
+        node_uuid=node_uuid,
+    )
+
+
+def _data_dir(config: Config) -> Path:
+    try:
+        config.data_dir.mkdir(parents=True, exist_ok=True)
+        config.log_path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartupError(f"data_dir: cannot make {config.data_dir}: {error.strerror}") from None
+    return config.data_dir
+
+
+def _reporter(base: Foundation, config: Config, nodes: Nodes) -> Reporter:
+    return Reporter(
+        nodes,
+        identity=base.data / "node_uuid",
+        ip_address=config.http_addr.host,
+        port=config.grpc_addr.port,
+        http_port=config.http_addr.port,
+        name=config.node_name or socket.gethostname(),
+        measure=measure_machine,
+    )
+
+
+def _own_node(base: Foundation, config: Config, nodes: Nodes) -> str:
+    if config.role is Role.SMS:
+        return ""
+    reporter = _reporter(base, config, nodes)
+    reporter.report()
+    return reporter.node_uuid
+
+
+def _runtimes(base: Foundation, config: Config, stack: ExitStack) -> dict[str, Runtime]:
+    if config.role is Role.SMS:
+        return {}
+    threads = config.executions.max_concurrent
+    made: dict[str, Runtime] = {}
+    for kind, runtime in RUNTIMES.items():
+        made[kind] = runtime(base.data / "cache" / kind, clock=base.clock, bell=base.bell, max_threads=threads)
+        stack.callback(made[kind].close)
+    return made
+
+
+def _artifacts(config: Config, files: Files) -> SmsFiles:
+    if config.spearlet.connect:
+        return SmsFiles(str(config.spearlet.sms_http_addr))
+    return SmsFiles(str(config.http_addr), local=files.open, own_addr=str(config.http_addr))
+
+
+def _settings(config: Config, node_uuid: str) -> Settings:
+    e = config.executions
+    return Settings(
+        node_uuid=node_uuid,
+        limits=Limits(e.wall_ms, e.memory_bytes, e.output_bytes, e.log_bytes),
+        max_concurrent=e.max_concurrent,
+        max_concurrent_per_task=e.max_concurrent_per_task,
+        queue_limit=e.queue_limit,
+    )
+
+
+def _start_role(platform: Platform, base: Foundation, running: Loops) -> None:
+    config = platform.config
+    if config.role is not Role.SPEARLET:
+        sms.start(platform, running)
+    if config.role is not Role.SMS:
+        spearlet.start(platform, running, _reporter(base, config, platform.nodes))
+    collector = Collector(
+        base.reader, base.blobs, clock=base.clock, bookmark=base.data / "collected", retention_s=RETENTION_S
+    )
+    snapshotter = Snapshotter(
+        base.log, base.snapshots, views=base.views, every=SNAPSHOT_EVERY, threads=base.threads
+    )
+    running.every(60.0, collector.collect)
+    running.every(5.0, snapshotter.look)
+
+
+def _wind_down(platform: Platform) -> None:
+    reason = "the server is stopping"
+    platform.runs.close(reason, grace_s=platform.config.executions.grace_ms / 1000)
+    platform.instances.stop_all(Origin("bootstrap"), reason)

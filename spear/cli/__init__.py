@@ -1,0 +1,1 @@
+"""Commands for people at a terminal: nothing here changes a log that a server may be using."""

@@ -1,0 +1,182 @@
+"""The tools that read events: tail, show, stats."""
+
+import time
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from spear.cli._place import Place, events, find, head_of, opened, position_of
+from spear.cli._progress import Progress
+from spear.cli._text import aligned, as_json, brief, everything, plain, rfc3339, state_of
+from spear.domain.base import TOPICS
+from spear.errors import Invalid
+from spear.events.record import Recorded
+from spear.events.recorder import ApswRecorder
+
+_POLL_S = 0.1
+_SHOWN = 20
+_SEARCHED = 100_000
+_STATS_CHUNK = 100_000
+
+
+def tail(args: Namespace) -> int:
+    """Print events, one a line; the last ones when no `--after` is given."""
+    topics = [topic for name in args.type for topic in _topics_named(name)]
+    with opened(find(args.data_dir)) as recorder:
+        if args.after is None:
+            after = _before_last(recorder, args.limit or _SHOWN, topics)
+        else:
+            after = position_of(recorder, "--after", args.after)
+        read = _follow if args.follow else _until_now
+        for fact in islice(read(recorder, after, topics), args.limit):
+            print(as_json(everything(fact)) if args.json else brief(fact), flush=args.follow)
+    return 0
+
+
+def _topics_named(name: str) -> list[str]:
+    found = [topic for topic in sorted(TOPICS) if name in (topic, topic.partition(".")[2])]
+    if not found:
+        raise Invalid.field("--type", name, "an event type such as NodeRegistered or node.NodeRegistered")
+    return found
+
+
+def _before_last(recorder: ApswRecorder, count: int, topics: Sequence[str]) -> int:
+    if not topics:
+        return max(0, head_of(recorder) - count)
+    one = "SELECT * FROM (SELECT position FROM events WHERE topic = ? ORDER BY position DESC LIMIT ?)"
+    each = " UNION ALL ".join([one] * len(topics))
+    sql = f"SELECT min(position) FROM (SELECT position FROM ({each}) ORDER BY position DESC LIMIT ?)"
+    first = recorder.value(sql, [value for topic in topics for value in (topic, count)] + [count])
+    return int(first or 1) - 1
+
+
+def _until_now(recorder: ApswRecorder, after: int, topics: Sequence[str]) -> Iterator[Recorded]:
+    return events(recorder, after=after, until=head_of(recorder), topics=topics)
+
+
+def _follow(recorder: ApswRecorder, after: int, topics: Sequence[str]) -> Iterator[Recorded]:
+    while True:
+        head = head_of(recorder)
+        yield from events(recorder, after=after, until=head, topics=topics)
+        after = head
+        time.sleep(_POLL_S)
+
+
+def show(args: Namespace) -> int:
+    """Print one event in full, with what stands before and after it in its stream and what it led to."""
+    with opened(find(args.data_dir)) as recorder:
+        found = recorder.query("WHERE position = ?", (args.position,))
+        if not found:
+            raise Invalid.field("POSITION", args.position, f"a position from 1 to {head_of(recorder)}")
+        links = _links(recorder, found[0])
+    print(as_json({**everything(found[0]), "links": links}) if args.json else _full(found[0], links))
+    return 0
+
+
+def _links(recorder: ApswRecorder, fact: Recorded) -> dict[str, Any]:
+    stream = "SELECT position FROM events WHERE originator_id = ? AND version"
+    where = fact.originator_id, fact.version
+    led_to = _led_to(recorder, fact)
+    return {
+        "previous": recorder.value(f"{stream} < ? ORDER BY version DESC LIMIT 1", where),
+        "next": recorder.value(f"{stream} > ? ORDER BY version LIMIT 1", where),
+        "led_to": [{"position": f.position, "topic": f.topic, "by": _by(f, fact)} for f in led_to[:_SHOWN]],
+        "led_to_cut": len(led_to) > _SHOWN,
+        "searched_until": min(fact.position + _SEARCHED, head_of(recorder)),
+    }
+
+
+def _led_to(recorder: ApswRecorder, fact: Recorded) -> list[Recorded]:
+    related = "(cause = ? OR correlation = ?)" if fact.correlation else "(cause = ? OR 0 = ?)"
+    return recorder.query(
+        f"WHERE position > ? AND position <= ? AND {related} ORDER BY position LIMIT ?",
+        (fact.position, fact.position + _SEARCHED, fact.position, fact.correlation, _SHOWN + 1),
+    )
+
+
+def _by(later: Recorded, fact: Recorded) -> str:
+    return "cause" if later.cause == fact.position else "correlation"
+
+
+def _full(fact: Recorded, links: dict[str, Any]) -> str:
+    lines = [
+        ("position", str(fact.position)),
+        ("time", rfc3339(fact.time_us)),
+        ("type", fact.topic),
+        ("stream", f"{fact.originator_id} (version {fact.version})"),
+        ("in stream", f"before: {links['previous'] or '-'}, after: {links['next'] or '-'}"),
+        ("actor", fact.actor),
+        ("cause", str(fact.cause or "-")),
+        ("correlation", fact.correlation or "-"),
+        ("hash", fact.hash.hex()),
+        *(("led to", f"{f['position']} {f['topic']} (same {f['by']})".replace("same cause", "cause")) for f in links["led_to"]),
+        *([("led to", f"more than these {_SHOWN}")] if links["led_to_cut"] else []),
+    ]
+    state = msgspec.json.format(as_json(state_of(fact)), indent=2)
+    return "\n".join([*(f"{name:<12} {plain(text)}" for name, text in lines), "state", state])
+
+
+class _Tally(msgspec.Struct):
+    topic: str
+    events: int = 0
+    state_bytes: int = 0
+    first_us: int = 2**62
+    last_us: int = 0
+
+    def add(self, count: int, size: int, first_us: int, last_us: int) -> None:
+        self.events, self.state_bytes = self.events + count, self.state_bytes + size
+        self.first_us, self.last_us = min(self.first_us, first_us), max(self.last_us, last_us)
+
+
+def stats(args: Namespace) -> int:
+    """Print how many events of which type there are, how large their states are, and how often they come."""
+    place = find(args.data_dir)
+    with opened(place) as recorder, Progress("stats") as progress:
+        tallies = _tallies(recorder, progress)
+    found = _summary(place, tallies)
+    print(as_json(found) if args.json else "\n".join(_stats_table(found)))
+    return 0
+
+
+def _tallies(recorder: ApswRecorder, progress: Progress) -> list[_Tally]:
+    found: dict[str, _Tally] = {"": _Tally("")}
+    sql = (  # the plus keeps SQLite from walking the topic index instead of the positions
+        "SELECT topic, count(*), sum(length(state)), min(time_us), max(time_us)"
+        " FROM events WHERE position > ? AND position <= ? GROUP BY +topic"
+    )
+    head = head_of(recorder)
+    for start in range(0, head, _STATS_CHUNK):
+        with recorder.reader() as db:
+            for topic, *numbers in db.execute(sql, (start, min(start + _STATS_CHUNK, head))):
+                found[""].add(*numbers)
+                found.setdefault(topic, _Tally(topic)).add(*numbers)
+        progress(min(start + _STATS_CHUNK, head), head)
+    return sorted(found.values(), key=lambda tally: (bool(tally.topic), -tally.events, tally.topic))
+
+
+def _summary(place: Place, tallies: Sequence[_Tally]) -> dict[str, Any]:
+    span_s = (tallies[0].last_us - tallies[0].first_us) / 1e6 if tallies[0].events else 0.0
+    total, *types = (
+        {
+            "topic": tally.topic,
+            "events": tally.events,
+            "state_bytes": tally.state_bytes,
+            "per_second": round(tally.events / span_s, 3) if span_s else None,
+            "first": rfc3339(tally.first_us) if tally.events else None,
+            "last": rfc3339(tally.last_us) if tally.events else None,
+        }
+        for tally in tallies
+    )
+    wal = place.log.with_name(place.log.name + "-wal")
+    size = place.log.stat().st_size + (wal.stat().st_size if wal.exists() else 0)
+    return {**total, "topic": "all", "file": str(place.log), "file_bytes": size, "types": types}
+
+
+def _stats_table(found: dict[str, Any]) -> Iterator[str]:
+    names = ("topic", "events", "state_bytes", "per_second", "first", "last")
+    rows = [[plain(str("-" if row[name] is None else row[name])) for name in names] for row in (*found["types"], found)]
+    yield from aligned([[name.replace("_", " ") for name in names], *rows])
+    yield f"file {plain(found['file'])}: {found['file_bytes']} bytes"

@@ -1,0 +1,223 @@
+"""One frozen `Config`, read once from flags, files and the environment, and passed down as values."""
+
+import sys
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from spear._config_keys import BACKEND, KEYS, Address, Backend, DatabaseType, Key, Role
+from spear._config_sources import Options, Setting, read_options, refused, settle, shown
+from spear.logs import Format
+from spear.ports import Level
+
+__all__ = ["Address", "Backend", "Config", "DatabaseType", "Role", "load"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Whether a listener encrypts, and with which PEM files."""
+
+    enabled: bool
+    cert_path: Path | None
+    key_path: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """What the configuration calls the event log's database; the file itself is `Config.log_path`."""
+
+    db_type: DatabaseType
+    path: Path
+    pool_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What is logged, how it looks, and a file besides stderr."""
+
+    level: Level
+    format: Format
+    file: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Executions:
+    """Limits on running agents: `_ms` milliseconds, `_s` seconds, `_bytes` bytes."""
+
+    max_concurrent: int
+    max_concurrent_per_task: int
+    queue_limit: int
+    wall_ms: int
+    memory_bytes: int
+    output_bytes: int
+    log_bytes: int
+    grace_ms: int
+    instance_idle_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spearlet:
+    """How a node finds its SMS and keeps objects; `heartbeat_interval` in seconds."""
+
+    sms_grpc_addr: Address
+    sms_http_addr: Address
+    auto_register: bool
+    connect: bool
+    heartbeat_interval: int
+    sms_connect_timeout_ms: int
+    sms_connect_retry_ms: int
+    reconnect_total_timeout_ms: int
+    storage_backend: Backend
+    max_cache_size_mb: int
+    compression_enabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class KvStore:
+    """The key-value store that the KV_STORE_* variables ask for; `path` is empty for memory."""
+
+    backend: Backend
+    path: str
+    params: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that one process was told; intervals in seconds."""
+
+    role: Role
+    insecure: bool
+    print_config: bool
+    node_name: str
+    http_addr: Address
+    grpc_addr: Address
+    web_admin_addr: Address
+    bus_addr: Address
+    http_tls: Tls
+    grpc_tls: Tls
+    enable_web_admin: bool
+    enable_swagger: bool
+    cors_enabled: bool
+    data_dir: Path
+    log_path: Path
+    database: Database
+    log: Log
+    heartbeat_timeout: int
+    cleanup_interval: int
+    node_removal_after: int
+    max_upload_bytes: int
+    max_object_size: int
+    executions: Executions
+    spearlet: Spearlet
+    kv_store: KvStore
+    settings: tuple[Setting, ...]
+
+    def setting(self, field: str) -> Setting:
+        """The setting that filled `field`, with its TOML name and origin."""
+        return next(setting for setting in self.settings if setting.key.field == field)
+
+    def explained(self) -> str:
+        """Every value that this role reads, as TOML with each origin in a comment."""
+        kv = self.kv_store
+        head = [f"# role = {self.role}", f"# insecure = {shown(self.insecure)}", f"# log_path = {self.log_path}"]
+        head += [f"# kv_store = {kv.backend} {kv.path}".rstrip()]
+        return "\n".join(head + [f"{s.key.name} = {shown(s.value)}  # {s.origin}" for s in self.settings])
+
+
+def load(argv: Sequence[str], *, environ: Mapping[str, str], home: Path) -> Config:
+    """Read flags, files and environment; raises `StartupError` for the first bad value, SystemExit after --help."""
+    options = read_options(argv)
+    settings = {setting.key.field: setting for setting in settle(options, environ, home)}
+    for listener in ("grpc_tls", "http_tls"):
+        _refuse_half_tls(listener, settings)
+    if not options.insecure:
+        _refuse_open_doors(settings)
+    return _assembled(options, settings, _kv_store(environ))
+
+
+def _assembled(options: Options, settings: Mapping[str, Setting], kv_store: KvStore) -> Config:
+    sections: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+    for field, setting in settings.items():
+        section, _, name = field.rpartition(".")
+        sections[section][name] = setting.made
+    wants_sms = settings["spearlet.sms_grpc_addr"].from_flag or settings["spearlet.auto_register"].value is True
+    return Config(
+        **sections[""],
+        role=options.role,
+        insecure=options.insecure,
+        print_config=options.print_config,
+        log_path=_log_path(options.role, sections[""]["data_dir"], settings["database.path"]),
+        grpc_tls=Tls(**sections["grpc_tls"]),
+        http_tls=Tls(**sections["http_tls"]),
+        database=Database(**sections["database"]),
+        log=Log(**sections["log"]),
+        executions=Executions(**sections["executions"]),
+        spearlet=Spearlet(**sections["spearlet"], connect=wants_sms),
+        kv_store=kv_store,
+        settings=tuple(setting for setting in settings.values() if setting.key.reads(options.role)),
+    )
+
+
+def _log_path(role: Role, data_dir: Path, database_path: Setting) -> Path:
+    if role is Role.SPEARLET:
+        return data_dir / "spearlet.db"
+    path = Path(str(database_path.value))
+    return data_dir / "sms.db" if path == Path(str(database_path.key.default)) else path
+
+
+def _refuse_half_tls(listener: str, settings: Mapping[str, Setting]) -> None:
+    enabled, cert, key = (settings[f"{listener}.{name}"] for name in ("enabled", "cert_path", "key_path"))
+    if enabled.value and not (cert.value and key.value):
+        raise enabled.refused("false, or cert_path and key_path as well")
+
+
+def _refuse_open_doors(settings: Mapping[str, Setting]) -> None:
+    admin = ["web_admin_addr"] if settings["enable_web_admin"].value else []
+    for field in ("http_addr", "grpc_addr", "bus_addr", *admin):
+        address = settings[field].made
+        if isinstance(address, Address) and not address.loopback:
+            raise settings[field].refused("a loopback address, or --insecure to serve anybody who can reach it")
+
+
+def _kv_store(environ: Mapping[str, str]) -> KvStore:
+    prefix = "KV_STORE_"
+    given = {name.removeprefix(prefix).lower(): text for name, text in environ.items() if name.startswith(prefix)}
+    backend, path = given.pop("backend", "memory"), given.pop("path", "")
+    try:
+        return KvStore(Backend(backend), path, MappingProxyType(given))
+    except ValueError:
+        raise refused("environment", "KV_STORE_BACKEND", backend, expected=BACKEND.expected) from None
+
+
+def toml() -> str:
+    """The shipped config.toml: every key with its default and its meaning."""
+    lines = ["# Every key of SPEAR with its default; what each role reads is in docs/configuration.md."]
+    for table, keys in groupby(KEYS, key=lambda key: key.name.rpartition(".")[0]):
+        lines += ["", f"[{table}]"] if table else [""]
+        lines += [_toml_line(key) for key in keys]
+    return "\n".join(lines) + "\n"
+
+
+def _toml_line(key: Key) -> str:
+    line = f"{key.name.rpartition('.')[2]} = {shown(key.default)}  # {key.meaning}"
+    return line if key.in_all is None else f"# {line} Role all: {shown(key.in_all)}."
+
+
+def markdown() -> str:
+    """The table of docs/configuration.md: every key with each way to set it."""
+    rows = ["| Key | Default | Environment | Flag | Meaning |", "|---|---|---|---|---|"]
+    return "\n".join(rows + [_markdown_row(key) for key in KEYS]) + "\n"
+
+
+def _markdown_row(key: Key) -> str:
+    default = f"`{shown(key.default)}`" + (f", role all: `{shown(key.in_all)}`" if key.in_all is not None else "")
+    env, flags = (", ".join(f"`{name}`" for name in names.split()) for names in (key.env, key.flags))
+    return f"| `{key.name}` | {default} | {env} | {flags} | {key.meaning} |"
+
+
+if __name__ == "__main__":
+    sys.stdout.write({"toml": toml, "markdown": markdown}[sys.argv[1]]())

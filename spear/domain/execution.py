@@ -1,0 +1,180 @@
+"""One run of a task."""
+
+from enum import StrEnum
+from uuid import UUID
+
+from eventsourcing.domain import event
+
+from spear.domain.base import Aggregate, named, topic
+from spear.errors import Refused
+
+
+class ExecutionStatus(StrEnum):
+    """Where an execution stands; the last four are final."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMEOUT = "timeout"
+
+
+FINAL = frozenset(
+    {ExecutionStatus.COMPLETED, ExecutionStatus.FAILED, ExecutionStatus.CANCELLED, ExecutionStatus.TIMEOUT}
+)
+
+
+class Start(StrEnum):
+    """Whether the instance had to be made for this run."""
+
+    COLD = "cold"
+    WARM = "warm"
+
+
+def idempotent_id(task_id: str, key: str) -> UUID:
+    """The execution that a task and an Idempotency-Key name, so that asking twice clashes instead of running twice."""
+    return named("execution", f"{task_id}/{key}")
+
+
+@topic("execution")
+class Execution(Aggregate):
+    """One run of a task; it ends exactly once."""
+
+    class ExecutionRequested(Aggregate.Created):
+        task_id: str
+        node_uuid: str
+        mode: str
+        args: list[str]
+        environment: dict[str, str]
+        timeout_ms: int
+        input_sha256: str
+        input_size: int
+        input_inline: str
+        input_content_type: str
+        fingerprint: str
+
+    class ExecutionStarted(Aggregate.Event):
+        instance_id: str
+        node_uuid: str
+        start: str
+
+    class ExecutionCompleted(Aggregate.Event):
+        exit_code: int
+        output_sha256: str
+        output_size: int
+        output_content_type: str
+        duration_us: int
+
+    class ExecutionFailed(Aggregate.Event):
+        code: str
+        error: str
+        reason: str
+        last_action: str
+        exit_code: int | None
+        duration_us: int
+
+    class ExecutionCancelled(Aggregate.Event):
+        reason: str
+        last_action: str
+        duration_us: int
+
+    class ExecutionTimedOut(Aggregate.Event):
+        error: str
+        last_action: str
+        duration_us: int
+
+    @event(ExecutionRequested)
+    def __init__(
+        self,
+        id: UUID,
+        task_id: str,
+        node_uuid: str,
+        mode: str,
+        args: list[str],
+        environment: dict[str, str],
+        timeout_ms: int,
+        input_sha256: str,
+        input_size: int,
+        input_inline: str,
+        input_content_type: str,
+        fingerprint: str,
+    ) -> None:
+        self.task_id, self.node_uuid, self.mode = task_id, node_uuid, mode
+        self.args, self.environment, self.timeout_ms = args, environment, timeout_ms
+        self.input_sha256, self.input_inline, self.input_size = input_sha256, input_inline, input_size
+        self.input_content_type, self.fingerprint = input_content_type, fingerprint
+        self.instance_id = ""
+        self.status = ExecutionStatus.PENDING
+
+    @property
+    def ended(self) -> bool:
+        """Whether a final event is recorded."""
+        return self.status in FINAL
+
+    def begin_on(self, instance_id: str, *, node_uuid: str, start: Start) -> None:
+        """A run starts on an instance."""
+        if self.status is not ExecutionStatus.PENDING:
+            raise Refused(f"execution {self.id} is {self.status}; it can start only once")
+        self._started(instance_id, node_uuid, start.value)
+
+    def complete(
+        self, *, exit_code: int, sha256: str, size: int, content_type: str, duration_us: int
+    ) -> None:
+        """The run ended well."""
+        if not self.ended:
+            self._completed(exit_code, sha256, size, content_type, duration_us)
+
+    def fail(
+        self,
+        error: str,
+        *,
+        code: str = "EXECUTION_FAILED",
+        reason: str = "",
+        last_action: str = "",
+        exit_code: int | None = None,
+        duration_us: int = 0,
+    ) -> None:
+        """The run ended badly, or could not begin."""
+        if not self.ended:
+            self._failed(code, error, reason, last_action, exit_code, duration_us)
+
+    def cancel(self, reason: str, *, last_action: str = "", duration_us: int = 0) -> None:
+        """Somebody ended it."""
+        if not self.ended:
+            self._cancelled(reason, last_action, duration_us)
+
+    def time_out(self, error: str, *, last_action: str = "", duration_us: int = 0) -> None:
+        """Its wall time ran out."""
+        if not self.ended:
+            self._timed_out(error, last_action, duration_us)
+
+    @event(ExecutionStarted)
+    def _started(self, instance_id: str, node_uuid: str, start: str) -> None:
+        self.status = ExecutionStatus.RUNNING
+        self.instance_id, self.node_uuid = instance_id, node_uuid
+
+    @event(ExecutionCompleted)
+    def _completed(
+        self,
+        exit_code: int,
+        output_sha256: str,
+        output_size: int,
+        output_content_type: str,
+        duration_us: int,
+    ) -> None:
+        self.status = ExecutionStatus.COMPLETED
+
+    @event(ExecutionFailed)
+    def _failed(
+        self, code: str, error: str, reason: str, last_action: str, exit_code: int | None, duration_us: int
+    ) -> None:
+        self.status = ExecutionStatus.FAILED
+
+    @event(ExecutionCancelled)
+    def _cancelled(self, reason: str, last_action: str, duration_us: int) -> None:
+        self.status = ExecutionStatus.CANCELLED
+
+    @event(ExecutionTimedOut)
+    def _timed_out(self, error: str, last_action: str, duration_us: int) -> None:
+        self.status = ExecutionStatus.TIMEOUT

@@ -1,0 +1,203 @@
+"""The log as everybody uses it: commit, read since a position, follow without gaps."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import apsw
+from eventsourcing.domain import AggregateEvent
+
+from spear.errors import Corrupt, SpearError, StartupError
+from spear.events import chain
+from spear.events.mapper import pend
+from spear.events.record import Committed, Origin, Recorded
+from spear.events.recorder import ApswRecorder
+from spear.events.witness import Witness
+from spear.events.writer import Entry, Folder, Writer
+from spear.ports import Bell, Clock, Threads, Ticket
+
+_PAGE = 1000
+
+
+def witness_path(path: Path) -> Path:
+    """The file beside the log that remembers how far it reached."""
+    return path.with_name(path.name + "-head")
+
+
+def position_at(recorder: ApswRecorder, time_us: int, *, head: int) -> int:
+    """The last position up to `head` recorded at or before `time_us`; raises `Corrupt` when one it looks at is missing."""
+    low, high = 0, head
+    while low < high:
+        middle = (low + high + 1) // 2
+        found = recorder.value("SELECT time_us FROM events WHERE position = ?", (middle,))
+        if found is None:
+            raise Corrupt(f"position {middle} is missing", details={"position": middle})
+        low, high = (middle, high) if found <= time_us else (low, middle - 1)
+    return low
+
+
+class EventLog:
+    """Facts in order. A position that `commit` returned is durable and folded; `head` never goes back.
+
+    Args: `path` is the SQLite file. Raises `StartupError` when the log lost its end or its last event is damaged.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Clock,
+        bell: Bell,
+        threads: Threads,
+        died: Callable[[str], None] = lambda reason: None,
+        vfs: str | None = None,
+    ) -> None:
+        self._clock, self._bell, self._threads, self._died = clock, bell, threads, died
+        self._followers: set[Ticket] = set()
+        with ExitStack() as opened:
+            self._witness = opened.enter_context(closing(Witness(witness_path(path))))
+            self.recorder = opened.enter_context(closing(_open(path, self._witness, vfs=vfs)))
+            self._stack = opened.pop_all()
+        self._head = self.recorder.position
+        self._writer: Writer | None = None
+
+    def start(self, folder: Folder) -> None:
+        """Begin to accept commits; `folder` must already know everything up to `head`."""
+        self._writer = Writer(
+            self.recorder,
+            self._witness,
+            clock=self._clock,
+            bell=self._bell,
+            threads=self._threads,
+            folder=folder,
+            committed=self._advance,
+            died=self._died,
+        )
+        self._writer.start()
+        self._stack.callback(self._writer.close)
+
+    def commit(self, events: Sequence[AggregateEvent], origin: Origin) -> Committed:
+        """Record `events` together or not at all; returns when they are durable and folded. Blocks only this caller.
+
+        Raises `Conflict` when another commit reached one of their streams first, `Unavailable` when nothing can
+        be recorded now.
+        """
+        if not events:
+            return Committed(0, 0, self._clock.now_us())
+        if self._writer is None:
+            raise RuntimeError("the log was not started")
+        entry = Entry([pend(event) for event in events], origin, self._bell.ticket())
+        self._writer.put(entry)
+        entry.ticket.wait()
+        if isinstance(entry.outcome, SpearError):
+            raise entry.outcome
+        return entry.outcome
+
+    @property
+    def head(self) -> int:
+        """The last position that is durable and folded."""
+        return self._head
+
+    def since(
+        self, position: int, *, limit: int = _PAGE, topics: Sequence[str] = (), streams: Sequence[str] = ()
+    ) -> list[Recorded]:
+        """Up to `limit` events after `position`, oldest first; of these topics or streams if any are given."""
+        bounds = (position, self._head, limit)
+        if streams:
+            marks = ",".join("?" * len(streams))
+            also = f" AND topic IN ({','.join('?' * len(topics))})" if topics else ""
+            return self.recorder.query(
+                f"WHERE originator_id IN ({marks}){also} AND position > ? AND position <= ? ORDER BY position LIMIT ?",
+                (*streams, *topics, *bounds),
+            )
+        if topics:
+            return self._of_topics(topics, bounds)
+        return self.recorder.query("WHERE position > ? AND position <= ? ORDER BY position LIMIT ?", bounds)
+
+    def _of_topics(self, topics: Sequence[str], bounds: tuple[int, int, int]) -> list[Recorded]:
+        found = [
+            fact
+            for topic in topics
+            for fact in self.recorder.query(
+                "WHERE topic = ? AND position > ? AND position <= ? ORDER BY position LIMIT ?", (topic, *bounds)
+            )
+        ]
+        return sorted(found, key=lambda fact: fact.position)[: bounds[2]]
+
+    def stream(self, originator_id: str, *, after_version: int = 0) -> list[Recorded]:
+        """One stream's events by version."""
+        return self.recorder.query(
+            "WHERE originator_id = ? AND version > ? ORDER BY version", (originator_id, after_version)
+        )
+
+    def wait(self, position: int, *, timeout_s: float | None = None) -> bool:
+        """Block this caller until the log is longer than `position`; False when `timeout_s` ran out first."""
+        ticket = self._bell.ticket()
+        self._followers.add(ticket)
+        try:
+            return self._head > position or ticket.wait(timeout_s)
+        finally:
+            self._followers.discard(ticket)
+
+    def follow(
+        self, position: int, *, idle_s: float, topics: Sequence[str] = (), streams: Sequence[str] = ()
+    ) -> Iterator[list[Recorded]]:
+        """Every event after `position`, in order, for ever; an empty list after each `idle_s` seconds without any.
+
+        It reads the log itself: a slow reader reads further back, and between past and present there is no gap.
+        """
+        while True:
+            head = self._head
+            facts = self.since(position, topics=topics, streams=streams)
+            if facts:
+                position = facts[-1].position
+                yield facts
+            else:
+                position = max(position, head)
+                if not self.wait(position, timeout_s=idle_s):
+                    yield []
+
+    def position_at(self, time_us: int) -> int:
+        """The last position recorded at or before `time_us`; times never go back along the log."""
+        return position_at(self.recorder, time_us, head=self._head)
+
+    def _advance(self, position: int) -> Sequence[Ticket]:
+        self._head = position
+        return list(self._followers)
+
+    def close(self) -> None:
+        """Write what waits and close; may be called twice."""
+        self._stack.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _open(path: Path, witness: Witness, *, vfs: str | None) -> ApswRecorder:
+    try:
+        if path.exists():  # read first: a writer that closes would fold a damaged write-ahead log back and delete it
+            with closing(ApswRecorder(path, vfs=vfs, read_only=True)) as found:
+                _check_end(found, witness)
+        return ApswRecorder(path, vfs=vfs)
+    except (apsw.Error, Corrupt) as error:
+        raise StartupError(f"the log {path} cannot be opened ({error}); run `verify`") from error
+
+
+def _check_end(recorder: ApswRecorder, witness: Witness) -> None:
+    noted, digest = witness.latest()
+    end = recorder.position
+    if noted > end:
+        raise StartupError(f"the log ends at position {end}, but position {noted} was acknowledged: it lost events")
+    if 0 < noted == end and digest != recorder.digest:
+        raise StartupError(f"the log's last event {end} is not the one that was acknowledged")
+    tail = recorder.query("WHERE position > ? ORDER BY position", (max(end - 2, 0),))
+    broken = chain.first_break(tail[0].hash, tail[1:], after=tail[0].position) if len(tail) > 1 else None
+    if broken:
+        raise StartupError(f"the log is damaged at position {broken[0]}: {broken[1]}; run `verify`")

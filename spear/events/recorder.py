@@ -1,0 +1,273 @@
+"""The embedded log on SQLite through APSW: the library's recorder interface, one writer, many readers."""
+
+import ctypes
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+from uuid import UUID
+
+import apsw
+import apsw.sqlite_extra
+import msgspec
+from eventsourcing.persistence import (
+    ApplicationRecorder,
+    IntegrityError,
+    Notification,
+    StoredEvent,
+    Subscription,
+)
+
+from spear.errors import Conflict, Corrupt
+from spear.events import chain
+from spear.events.record import UNNUMBERED, Origin, Pending, Recorded
+
+Row = tuple[Any, ...]
+COLUMNS = "position, originator_id, version, topic, time_us, actor, cause, correlation, state, hash"
+_SCHEMA = (
+    """CREATE TABLE IF NOT EXISTS events (
+        position INTEGER PRIMARY KEY, originator_id TEXT NOT NULL, version INTEGER NOT NULL, topic TEXT NOT NULL,
+        time_us INTEGER NOT NULL, actor TEXT NOT NULL, cause INTEGER NOT NULL, correlation TEXT NOT NULL,
+        state BLOB NOT NULL, hash BLOB NOT NULL)""",
+    "CREATE UNIQUE INDEX IF NOT EXISTS events_stream ON events (originator_id, version)",
+    "CREATE INDEX IF NOT EXISTS events_topic ON events (topic, position)",
+    """CREATE TRIGGER IF NOT EXISTS events_keep_update BEFORE UPDATE ON events
+        BEGIN SELECT RAISE(ABORT, 'events are never changed'); END""",
+    """CREATE TRIGGER IF NOT EXISTS events_keep_delete BEFORE DELETE ON events
+        BEGIN SELECT RAISE(ABORT, 'events are never removed'); END""",
+)
+_INSERT = f"INSERT INTO events ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)"
+_REMEMBERED_STREAMS = 100_000
+_LIBRARY = Origin("library")
+
+
+@cache
+def checksummed_vfs() -> str:
+    """The name of the VFS that checks every page it reads; wraps whatever VFS was the default at the first call."""
+    apsw.sqlite_extra.load(apsw.Connection(":memory:"), "cksumvfs")
+    return "cksmvfs"
+
+
+def _connect(path: Path, *, vfs: str, read_only: bool) -> apsw.Connection:
+    write = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY if read_only else write, vfs=vfs)
+    db.set_busy_timeout(5000)
+    if not read_only:
+        reserved = ctypes.c_int(8)  # room for the page checksum, only settable while the file is new
+        db.file_control("main", apsw.SQLITE_FCNTL_RESERVE_BYTES, ctypes.addressof(reserved))
+        for pragma in ("page_size=4096", "journal_mode=WAL", "synchronous=FULL"):
+            db.execute(f"PRAGMA {pragma}").fetchall()
+    return db
+
+
+class ApswRecorder(ApplicationRecorder):
+    """Events in one SQLite file: appended by one thread, read by any; rows and pages are checked when read."""
+
+    def __init__(self, path: Path, *, vfs: str | None = None, read_only: bool = False) -> None:
+        self._path = path
+        self._vfs = vfs or checksummed_vfs()
+        self._readers: deque[apsw.Connection] = deque()
+        self._versions: OrderedDict[str, int] = OrderedDict()
+        self._library_writes = Lock()
+        self._db = _connect(path, vfs=self._vfs, read_only=read_only)
+        if not read_only:
+            for statement in _SCHEMA:
+                self._db.execute(statement)
+        self.position, self.digest, self.time_us = self._tip()
+
+    # writing: one thread
+
+    def append(
+        self, commits: Sequence[tuple[Sequence[Pending], Origin]], *, time_us: int
+    ) -> list[list[Recorded] | Conflict]:
+        """Record all commits in one durable transaction; one that clashes fails alone. Blocks for one fsync."""
+        time_us = max(time_us, self.time_us)
+        try:
+            return self._in_transaction(commits, time_us, self._insert_all)
+        except apsw.ConstraintError:
+            return self._in_transaction(commits, time_us, self._insert_each)
+
+    def restore(self, facts: Sequence[Recorded]) -> None:
+        """Record events exactly as another log did, in one durable transaction; raises `Corrupt` where the chain breaks."""
+        broken = chain.first_break(self.digest, facts, after=self.position)
+        if broken:
+            raise Corrupt(f"event {broken[0]}: {broken[1]}", details={"position": broken[0]})
+        with self._db:
+            self._db.executemany(_INSERT, map(msgspec.structs.astuple, facts))
+        self.position, self.digest, self.time_us = facts[-1].position, facts[-1].hash, facts[-1].time_us
+
+    def _in_transaction(self, commits: Any, time_us: int, insert: Any) -> list[list[Recorded] | Conflict]:
+        tip = self.position, self.digest
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            recorded: list[list[Recorded] | Conflict] = insert(commits, time_us)
+            self._db.execute("COMMIT")
+        except BaseException:
+            self.position, self.digest = tip
+            self._versions.clear()
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+        self.time_us = time_us
+        return recorded
+
+    def _insert_all(self, commits: Sequence[tuple[Sequence[Pending], Origin]], time_us: int) -> list[list[Recorded]]:
+        chained = [self._chain(events, origin, time_us) for events, origin in commits]
+        self._db.executemany(_INSERT, (msgspec.structs.astuple(fact) for facts in chained for fact in facts))
+        return chained
+
+    def _insert_each(
+        self, commits: Sequence[tuple[Sequence[Pending], Origin]], time_us: int
+    ) -> list[list[Recorded] | Conflict]:
+        return [self._insert_one(events, origin, time_us) for events, origin in commits]
+
+    def _insert_one(self, events: Sequence[Pending], origin: Origin, time_us: int) -> list[Recorded] | Conflict:
+        tip = self.position, self.digest
+        self._db.execute("SAVEPOINT one")
+        try:
+            return self._insert_all([(events, origin)], time_us)[0]
+        except apsw.ConstraintError:
+            self.position, self.digest = tip
+            self._versions.clear()
+            self._db.execute("ROLLBACK TO one")
+            first = events[0]
+            return Conflict(f"{first.topic.partition('.')[0]} {first.originator_id} was changed by somebody else first")
+        finally:
+            self._db.execute("RELEASE one")
+
+    def _chain(self, events: Sequence[Pending], origin: Origin, time_us: int) -> list[Recorded]:
+        facts = []
+        for event in events:
+            if event.version == UNNUMBERED:
+                event = msgspec.structs.replace(event, version=self._next_version(event.originator_id))
+            self.position += 1
+            self.digest = chain.link(self.digest, self.position, event, time_us=time_us, origin=origin)
+            facts.append(
+                Recorded(
+                    self.position, event.originator_id, event.version, event.topic, time_us,
+                    origin.actor, origin.cause, origin.correlation, event.state, self.digest,
+                )
+            )  # fmt: skip
+        return facts
+
+    def _next_version(self, originator_id: str) -> int:
+        version = self._versions.pop(originator_id, 0) or self._last_version(originator_id)
+        self._versions[originator_id] = version + 1
+        if len(self._versions) > _REMEMBERED_STREAMS:
+            self._versions.popitem(last=False)
+        return version + 1
+
+    def _last_version(self, originator_id: str) -> int:
+        found = self._db.execute("SELECT max(version) FROM events WHERE originator_id = ?", (originator_id,)).get
+        return found or 0
+
+    # reading: any thread
+
+    @contextmanager
+    def reader(self) -> Iterator[apsw.Connection]:
+        """A read-only connection, borrowed: it must be given back before the caller yields to others."""
+        try:
+            db = self._readers.pop()
+        except IndexError:
+            db = _connect(self._path, vfs=self._vfs, read_only=True)
+        try:
+            yield db
+        except (apsw.CorruptError, apsw.IOError, apsw.NotADBError) as error:
+            raise Corrupt(f"the log cannot be read: {error}", details={"file": self._path.name}) from error
+        finally:
+            self._readers.append(db)
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Recorded]:
+        """The events that `SELECT <columns> FROM events <sql>` finds."""
+        with self.reader() as db:
+            return [Recorded(*row) for row in db.execute(f"SELECT {COLUMNS} FROM events {sql}", parameters)]
+
+    def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+        """The one value that `sql` finds, or None."""
+        with self.reader() as db:
+            return db.execute(sql, parameters).get
+
+    def _tip(self) -> tuple[int, bytes, int]:
+        if not self._db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'events'").get:
+            return 0, chain.GENESIS, 0
+        row = self._db.execute("SELECT position, hash, time_us FROM events ORDER BY position DESC LIMIT 1").fetchone()
+        return row if row else (0, chain.GENESIS, 0)
+
+    def close(self) -> None:
+        """Close readers, then the writer (which folds the write-ahead log back); may be called twice."""
+        while self._readers:
+            self._readers.pop().close()
+        self._db.close()
+
+    # the library's interface
+
+    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:
+        """Record the library's stored events in one transaction; raises its IntegrityError on a version clash."""
+        pending = [Pending(str(e.originator_id), e.originator_version, e.topic, e.state) for e in stored_events]
+        if not pending:
+            return []
+        with self._library_writes:
+            outcome = self.append([(pending, _LIBRARY)], time_us=self.time_us)[0]
+        if isinstance(outcome, Conflict):
+            raise IntegrityError(outcome.message)
+        return [fact.position for fact in outcome]
+
+    def select_events(
+        self,
+        originator_id: UUID | str,
+        *,
+        gt: int | None = None,
+        lte: int | None = None,
+        desc: bool = False,
+        limit: int | None = None,
+    ) -> Sequence[StoredEvent]:
+        """One stream's events by version."""
+        facts = self.query(
+            "WHERE originator_id = ? AND version > ? AND version <= ?"
+            f" ORDER BY version {'DESC' if desc else 'ASC'} LIMIT ?",
+            (
+                str(originator_id),
+                -1 if gt is None else gt,
+                2**62 if lte is None else lte,
+                -1 if limit is None else limit,
+            ),
+        )
+        return [StoredEvent(UUID(f.originator_id), f.version, f.topic, f.state) for f in facts]
+
+    def select_notifications(
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+    ) -> Sequence[Notification]:
+        """Events by position."""
+        first = 1 if start is None else start + (not inclusive_of_start)
+        where, values = "WHERE position >= ? AND position <= ?", [first, 2**62 if stop is None else stop]
+        if topics:
+            where += f" AND topic IN ({','.join('?' * len(topics))})"
+        facts = self.query(f"{where} ORDER BY position LIMIT ?", (*values, *topics, limit))
+        return [
+            Notification(
+                originator_id=UUID(f.originator_id),
+                originator_version=f.version,
+                topic=f.topic,
+                state=f.state,
+                id=f.position,
+            )
+            for f in facts
+        ]
+
+    def max_notification_id(self) -> int | None:
+        """The last position, None for an empty log."""
+        found: int | None = self.value("SELECT max(position) FROM events")
+        return found
+
+    def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> Subscription[ApplicationRecorder]:
+        """Not offered: follow the log with a cursor instead (`EventLog.follow`)."""
+        raise NotImplementedError("follow the log with EventLog.follow")

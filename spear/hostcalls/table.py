@@ -1,0 +1,39 @@
+"""Every hostcall of the import module `spear`: one row each, linked and made cancellable by the runtime."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from spear.hostcalls.clock import time_now_ms, wall_time_s
+from spear.hostcalls.context import Errno
+from spear.hostcalls.log import log
+from spear.hostcalls.random import random_i64
+from spear.hostcalls.sleep import sleep_ms
+
+
+class Kind(StrEnum):
+    """How a parameter or result travels; `U32` is an i32 that is read as unsigned."""
+
+    I32 = "i32"
+    U32 = "u32"
+    I64 = "i64"
+
+
+@dataclass(frozen=True, slots=True)
+class Hostcall:
+    """One function that guests may import; `fault` is its result when the guest names bytes outside its memory."""
+
+    name: str
+    parameters: tuple[Kind, ...]
+    results: tuple[Kind, ...]
+    function: Callable[..., int | None]
+    fault: int = -Errno.EFAULT
+
+
+HOSTCALLS = (
+    Hostcall("time_now_ms", (), (Kind.I64,), time_now_ms),
+    Hostcall("wall_time_s", (), (Kind.I64,), wall_time_s),
+    Hostcall("random_i64", (), (Kind.I64,), random_i64),
+    Hostcall("sleep_ms", (Kind.I32,), (), sleep_ms),
+    Hostcall("log", (Kind.I32, Kind.I32, Kind.I32), (Kind.I32,), log),
+)

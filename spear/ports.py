@@ -1,0 +1,252 @@
+"""What the inside needs from the outside, as small Protocols named for the caller's need; no implementation here."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import BinaryIO, Protocol, TypeVar
+from uuid import UUID
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """Where time comes from."""
+
+    def now_us(self) -> int:
+        """Microseconds since the Unix epoch."""
+        ...
+
+
+class Ids(Protocol):
+    """Where random identity comes from."""
+
+    def new(self) -> UUID:
+        """A fresh UUIDv4."""
+        ...
+
+
+class Ticket(Protocol):
+    """One caller's place to wait; rung at most once that matters, from any native thread."""
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Block this caller only; False when `timeout_s` ran out first."""
+        ...
+
+
+class Bell(Protocol):
+    """How one native thread wakes waiters of another; the only bridge between the hub and native threads."""
+
+    def ticket(self) -> Ticket:
+        """A ticket for the calling greenlet or thread."""
+        ...
+
+    def ring(self, tickets: Sequence[Ticket]) -> None:
+        """Wake all `tickets`; callable from any native thread, never blocks."""
+        ...
+
+
+class Threads(Protocol):
+    """Native threads for work that blocks or computes."""
+
+    def call(self, work: Callable[[], T]) -> T:
+        """Run `work` on a native thread, block only this caller, hand back its result or its error."""
+        ...
+
+    def start(self, main: Callable[[], None]) -> None:
+        """Run `main` on a native thread of its own and return at once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Content that is durable: its SHA-256 in lower-case hex and its length in bytes."""
+
+    sha256: str
+    size: int
+
+
+class BlobStore(Protocol):
+    """Content-addressed bytes; what `put` returned is on disk."""
+
+    def put(self, source: BinaryIO, *, limit: int) -> Blob:
+        """Stream `source` in; raise `TooLarge` over `limit` bytes, `Unavailable` when the disk refuses."""
+        ...
+
+    def open(self, sha256: str) -> AbstractContextManager[BinaryIO]:
+        """A seekable reader over verified content; raise `NotFound`, or `Corrupt` when the bytes do not match."""
+        ...
+
+    def delete(self, sha256: str) -> bool:
+        """Forget the content; False when it was not there."""
+        ...
+
+    def list(self) -> Iterator[str]:
+        """Every stored hash, in order."""
+        ...
+
+
+class Stream(StrEnum):
+    """Where a log line came from."""
+
+    STDOUT = "stdout"
+    STDERR = "stderr"
+    LOG = "log"
+    SYSTEM = "system"
+
+
+class Level(StrEnum):
+    """How much a log line matters, lowest first."""
+
+    TRACE = "trace"
+    DEBUG = "debug"
+    INFO = "info"
+    WARN = "warn"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line that an execution wrote; `seq` counts from 1 without gaps."""
+
+    seq: int
+    ts_ms: int
+    stream: Stream
+    level: Level
+    message: str
+
+
+class LogSink(Protocol):
+    """Where one running execution's lines go; callable from the guest's native thread."""
+
+    def write(self, stream: Stream, level: Level, message: str) -> None:
+        """Append one line; never raises, over the byte limit the sink marks itself truncated."""
+        ...
+
+    @property
+    def written_bytes(self) -> int:
+        """Bytes taken so far, against the task's log limit."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """Lines after a cursor, oldest first; `next_after` continues, `completed` says that no more will come."""
+
+    lines: list[LogLine]
+    next_after: int
+    truncated: bool
+    completed: bool
+
+
+class LogStore(Protocol):
+    """The lines of executions, by node, task and execution."""
+
+    def sink(self, execution_id: str, *, node_uuid: str, task_id: str, limit_bytes: int) -> AbstractContextManager[LogSink]:
+        """Open the log of a run that starts; leaving the context completes it."""
+        ...
+
+    def read(
+        self,
+        execution_id: str,
+        *,
+        node_uuid: str,
+        task_id: str,
+        after: int,
+        limit: int,
+        stream: Stream | None = None,
+        level: Level | None = None,
+    ) -> LogPage:
+        """Up to `limit` lines with `seq > after`; an execution that logged nothing has an empty, completed page."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one run may use; each is enforced, and the error names the one that fired."""
+
+    wall_ms: int = 30_000
+    memory_bytes: int = 256 * 1024 * 1024
+    output_bytes: int = 8 * 1024 * 1024
+    log_bytes: int = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """One run, complete: what to start, with which input, under which limits."""
+
+    execution_id: str
+    input: bytes = b""
+    args: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    limits: Limits = Limits()
+
+
+class End(StrEnum):
+    """How a run ended."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMEOUT = "timeout"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of a run: never an exception, whatever the guest did.
+
+    `reason` is one of exit_code, trap, wall_time, memory, output_bytes, log_bytes, terminated, start, or "" when it
+    completed; `last_action` says what the guest did last ("computing", "sleep_ms", "fd_write", ...).
+    """
+
+    end: End
+    output: bytes = b""
+    exit_code: int | None = None
+    error: str = ""
+    reason: str = ""
+    last_action: str = ""
+    code: str = "EXECUTION_FAILED"
+
+
+class Run(Protocol):
+    """One live run on an instance."""
+
+    def result(self) -> Outcome:
+        """Block this caller until the run ended."""
+        ...
+
+    def stop(self, reason: str) -> None:
+        """End it within 200 ms as cancelled; harmless after the end; callable from any greenlet."""
+        ...
+
+
+class Instance(Protocol):
+    """A prepared sandbox of one executable; runs share nothing but the prepared code."""
+
+    def start(self, spec: RunSpec, logs: LogSink) -> Run:
+        """Start one run; it never raises for what the guest does."""
+        ...
+
+    def close(self) -> None:
+        """Release what it holds; running guests are stopped first; may be called twice."""
+        ...
+
+
+class Runtime(Protocol):
+    """One way to run executables; one row in `RUNTIMES`."""
+
+    def prepare(self, content: bytes, *, sha256: str) -> Instance:
+        """Check and compile; raise `InvalidConfiguration` with the reason when it can never run."""
+        ...
+
+    def close(self) -> None:
+        """Stop every run and release threads; may be called twice."""
+        ...
+
+
+class Artifacts(Protocol):
+    """Where executables come from."""
+
+    def fetch(self, uri: str, *, checksum_sha256: str = "") -> tuple[bytes, str]:
+        """The bytes and their SHA-256; raise `InvalidConfiguration` for a bad scheme, a wrong hash or a missing file."""
+        ...

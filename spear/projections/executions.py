@@ -1,0 +1,160 @@
+"""Executions: rows, folds, queries."""
+
+import msgspec
+
+from spear.domain.execution import Execution, ExecutionStatus
+from spear.events.record import Recorded
+from spear.projections.reader import Page, Reader
+from spear.projections.tables import Sheets, Table
+
+
+class ExecutionRow(msgspec.Struct):
+    """One execution; `seq` is the position of its request, times in microseconds (0: not yet)."""
+
+    execution_id: str
+    seq: int
+    task_id: str
+    status: str
+    mode: str
+    node_uuid: str
+    instance_id: str
+    start: str
+    requested_at_us: int
+    started_at_us: int
+    completed_at_us: int
+    updated_at_us: int
+    duration_us: int
+    args: list[str]
+    environment: dict[str, str]
+    timeout_ms: int
+    input_sha256: str
+    input_size: int
+    input_inline: str
+    input_content_type: str
+    fingerprint: str
+    exit_code: int
+    output_sha256: str
+    output_size: int
+    output_content_type: str
+    error_code: str
+    error: str
+    reason: str
+    last_action: str
+
+
+class StatusCountRow(msgspec.Struct):
+    """How many executions have a status now."""
+
+    status: str
+    count: int
+
+
+EXECUTIONS = Table(
+    "executions",
+    ExecutionRow,
+    ("seq", "status, seq", "task_id, seq", "task_id, status, seq", "instance_id, seq"),
+)
+STATUS_COUNTS = Table("execution_counts", StatusCountRow)
+NO_EXIT_CODE = -(2**31)
+
+
+def _count(sheets: Sheets, status: str, change: int) -> None:
+    row = sheets[STATUS_COUNTS].get(status) or StatusCountRow(status, 0)
+    row.count += change
+    sheets[STATUS_COUNTS].put(status, row)
+
+
+def _requested(sheets: Sheets, fact: Recorded, e: Execution.ExecutionRequested) -> None:
+    row = ExecutionRow(
+        fact.originator_id, fact.position, e.task_id, ExecutionStatus.PENDING.value, e.mode, e.node_uuid, "", "",
+        fact.time_us, 0, 0, fact.time_us, 0, e.args, e.environment, e.timeout_ms,
+        e.input_sha256, e.input_size, e.input_inline, e.input_content_type, e.fingerprint,
+        NO_EXIT_CODE, "", 0, "", "", "", "", "",
+    )  # fmt: skip
+    sheets[EXECUTIONS].put(row.execution_id, row)
+    _count(sheets, row.status, 1)
+
+
+def _change(sheets: Sheets, fact: Recorded, status: ExecutionStatus) -> ExecutionRow | None:
+    row = sheets[EXECUTIONS].get(fact.originator_id)
+    if row is None:
+        return None
+    _count(sheets, row.status, -1)
+    _count(sheets, status.value, 1)
+    row.status, row.updated_at_us = status.value, fact.time_us
+    sheets[EXECUTIONS].put(row.execution_id, row)
+    return row
+
+
+def _started(sheets: Sheets, fact: Recorded, e: Execution.ExecutionStarted) -> None:
+    row = _change(sheets, fact, ExecutionStatus.RUNNING)
+    if row:
+        row.instance_id, row.node_uuid, row.start = e.instance_id, e.node_uuid, e.start
+        row.started_at_us = fact.time_us
+
+
+def _ended(sheets: Sheets, fact: Recorded, status: ExecutionStatus, duration_us: int) -> ExecutionRow | None:
+    row = _change(sheets, fact, status)
+    if row:
+        row.completed_at_us, row.duration_us = fact.time_us, duration_us
+    return row
+
+
+def _completed(sheets: Sheets, fact: Recorded, e: Execution.ExecutionCompleted) -> None:
+    row = _ended(sheets, fact, ExecutionStatus.COMPLETED, e.duration_us)
+    if row:
+        row.exit_code, row.output_sha256, row.output_size = e.exit_code, e.output_sha256, e.output_size
+        row.output_content_type = e.output_content_type
+
+
+def _failed(sheets: Sheets, fact: Recorded, e: Execution.ExecutionFailed) -> None:
+    row = _ended(sheets, fact, ExecutionStatus.FAILED, e.duration_us)
+    if row:
+        row.error_code, row.error, row.reason, row.last_action = e.code, e.error, e.reason, e.last_action
+        row.exit_code = NO_EXIT_CODE if e.exit_code is None else e.exit_code
+
+
+def _cancelled(sheets: Sheets, fact: Recorded, e: Execution.ExecutionCancelled) -> None:
+    row = _ended(sheets, fact, ExecutionStatus.CANCELLED, e.duration_us)
+    if row:
+        row.error_code, row.error, row.reason, row.last_action = "EXECUTION_CANCELLED", e.reason, "terminated", e.last_action
+
+
+def _timed_out(sheets: Sheets, fact: Recorded, e: Execution.ExecutionTimedOut) -> None:
+    row = _ended(sheets, fact, ExecutionStatus.TIMEOUT, e.duration_us)
+    if row:
+        row.error_code, row.error, row.reason, row.last_action = "EXECUTION_TIMEOUT", e.error, "wall_time", e.last_action
+
+
+FOLDS = {
+    Execution.ExecutionRequested: _requested,
+    Execution.ExecutionStarted: _started,
+    Execution.ExecutionCompleted: _completed,
+    Execution.ExecutionFailed: _failed,
+    Execution.ExecutionCancelled: _cancelled,
+    Execution.ExecutionTimedOut: _timed_out,
+}
+
+
+def get_execution(reader: Reader, execution_id: str) -> ExecutionRow | None:
+    """One execution."""
+    return reader.get(EXECUTIONS, execution_id)
+
+
+def list_executions(
+    reader: Reader, *, task_id: str = "", status: str = "", instance_id: str = "", after: int = 0, limit: int = 50
+) -> Page[ExecutionRow]:
+    """Executions, newest first; `total` is not counted (-1), because there may be very many."""
+    filters = {"task_id": task_id, "status": status, "instance_id": instance_id}
+    return reader.page(EXECUTIONS, filters, after=after, limit=limit, newest_first=True, count=False)
+
+
+def unfinished(reader: Reader, status: ExecutionStatus, *, after: int = 0, limit: int = 500) -> list[ExecutionRow]:
+    """Executions that have this status, oldest first."""
+    return reader.rows(EXECUTIONS, "status = ? AND seq > ? ORDER BY seq LIMIT ?", (status.value, after, limit))
+
+
+def execution_counts(reader: Reader) -> dict[str, int]:
+    """How many executions have each status."""
+    found = dict(reader.values("SELECT status, count FROM execution_counts"))
+    return {status.value: found.get(status.value, 0) for status in ExecutionStatus}

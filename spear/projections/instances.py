@@ -1,0 +1,98 @@
+"""Instances: rows, folds, queries."""
+
+import msgspec
+
+from spear.domain.execution import Execution
+from spear.domain.instance import Instance, InstanceStatus
+from spear.events.record import Recorded
+from spear.projections.executions import EXECUTIONS
+from spear.projections.reader import Page, Reader
+from spear.projections.tables import Sheets, Table
+
+
+class InstanceRow(msgspec.Struct):
+    """A prepared sandbox; `current_execution_id` is the newest one running on it, `running` how many do."""
+
+    instance_id: str
+    seq: int
+    task_id: str
+    node_uuid: str
+    runtime: str
+    sha256: str
+    status: str
+    created_at_us: int
+    updated_at_us: int
+    last_seen_us: int
+    current_execution_id: str
+    running: int
+
+
+INSTANCES = Table("instances", InstanceRow, ("seq", "task_id, status, seq", "node_uuid, status, seq", "status, seq"))
+
+
+def _started(sheets: Sheets, fact: Recorded, e: Instance.InstanceStarted) -> None:
+    row = InstanceRow(
+        fact.originator_id, fact.position, e.task_id, e.node_uuid, e.runtime, e.sha256, InstanceStatus.IDLE.value,
+        fact.time_us, fact.time_us, fact.time_us, "", 0,
+    )  # fmt: skip
+    sheets[INSTANCES].put(row.instance_id, row)
+
+
+def _stopped(sheets: Sheets, fact: Recorded, e: Instance.InstanceStopped) -> None:
+    row = sheets[INSTANCES].get(fact.originator_id)
+    if row:
+        row.status, row.current_execution_id, row.running = InstanceStatus.TERMINATED.value, "", 0
+        row.updated_at_us = fact.time_us
+        sheets[INSTANCES].put(row.instance_id, row)
+
+
+def _run_started(sheets: Sheets, fact: Recorded, e: Execution.ExecutionStarted) -> None:
+    row = sheets[INSTANCES].get(e.instance_id)
+    if row:
+        row.running, row.current_execution_id = row.running + 1, fact.originator_id
+        _seen(sheets, row, fact)
+
+
+def _run_ended(sheets: Sheets, fact: Recorded, e: object) -> None:
+    execution = sheets[EXECUTIONS].get(fact.originator_id)
+    row = sheets[INSTANCES].get(execution.instance_id) if execution and execution.instance_id else None
+    if row and row.running:
+        row.running -= 1
+        if row.current_execution_id == fact.originator_id:
+            row.current_execution_id = ""
+        _seen(sheets, row, fact)
+
+
+def _seen(sheets: Sheets, row: InstanceRow, fact: Recorded) -> None:
+    if row.status != InstanceStatus.TERMINATED:
+        row.status = InstanceStatus.RUNNING.value if row.running else InstanceStatus.IDLE.value
+    row.updated_at_us = row.last_seen_us = fact.time_us
+    sheets[INSTANCES].put(row.instance_id, row)
+
+
+FOLDS = {
+    Instance.InstanceStarted: _started,
+    Instance.InstanceStopped: _stopped,
+    Execution.ExecutionStarted: _run_started,
+    Execution.ExecutionCompleted: _run_ended,
+    Execution.ExecutionFailed: _run_ended,
+    Execution.ExecutionCancelled: _run_ended,
+    Execution.ExecutionTimedOut: _run_ended,
+}
+
+
+def get_instance(reader: Reader, instance_id: str) -> InstanceRow | None:
+    """One instance, live or gone."""
+    return reader.get(INSTANCES, instance_id)
+
+
+def live_instances(reader: Reader, *, task_id: str = "", after: int = 0, limit: int = 50) -> Page[InstanceRow]:
+    """Instances that are not terminated, newest first."""
+    where, values = ("task_id = ? AND ", [task_id]) if task_id else ("", [])
+    rows = reader.rows(
+        INSTANCES,
+        f"{where}status IN ('running', 'idle', 'terminating') AND seq < ? ORDER BY seq DESC LIMIT ?",
+        (*values, after or 2**62, limit + 1),
+    )
+    more = len(rows) > limit
+    return Page(rows[:limit], -1, rows[limit - 1].seq if more else 0)

@@ -1,0 +1,214 @@
+"""Nodes and their resources: rows, folds, queries."""
+
+from functools import lru_cache
+
+import msgspec
+
+from spear.domain.node import Heartbeat, Node, NodeStatus, OutcomeClass, OutcomeReported, ResourcesReported
+from spear.events.record import Recorded
+from spear.projections.reader import Page, Reader
+from spear.projections.tables import Sheets, Table
+
+
+class NodeRow(msgspec.Struct):
+    """A registered node; times in microseconds since the epoch, `seq` is the position of its registration."""
+
+    uuid: str
+    seq: int
+    ip_address: str
+    port: int
+    http_port: int
+    status: str
+    last_heartbeat_us: int
+    registered_at_us: int
+    metadata: dict[str, str]
+    health_info: dict[str, str]
+    failures: int = 0
+    failed_at_us: int = 0
+
+
+class ResourceRow(msgspec.Struct):
+    """What a node last reported of itself; percents 0..100, bytes, bytes per second."""
+
+    node_uuid: str
+    updated_at_us: int
+    cpu_usage_percent: float = 0.0
+    memory_usage_percent: float = 0.0
+    disk_usage_percent: float = 0.0
+    total_memory_bytes: int = 0
+    used_memory_bytes: int = 0
+    available_memory_bytes: int = 0
+    total_disk_bytes: int = 0
+    used_disk_bytes: int = 0
+    network_rx_bytes_per_sec: int = 0
+    network_tx_bytes_per_sec: int = 0
+    load_average_1m: float = 0.0
+    load_average_5m: float = 0.0
+    load_average_15m: float = 0.0
+    resource_metadata: dict[str, str] = {}
+
+
+NODES = Table("nodes", NodeRow, ("seq", "status, seq", "status, last_heartbeat_us"))
+RESOURCES = Table("resources", ResourceRow)
+
+
+def _registered(sheets: Sheets, fact: Recorded, e: Node.NodeRegistered) -> None:
+    row = NodeRow(
+        fact.originator_id, fact.position, e.ip_address, e.port, e.http_port, NodeStatus.ONLINE.value,
+        fact.time_us, fact.time_us, e.metadata, {},
+    )  # fmt: skip
+    sheets[NODES].put(row.uuid, row)
+
+
+def _updated(sheets: Sheets, fact: Recorded, e: Node.NodeUpdated) -> None:
+    row = sheets[NODES].get(fact.originator_id)
+    if row:
+        row.ip_address, row.port, row.http_port = e.ip_address, e.port, e.http_port
+        row.status, row.metadata = e.status, e.metadata
+        sheets[NODES].put(row.uuid, row)
+
+
+def _status(sheets: Sheets, ident: str, status: NodeStatus) -> None:
+    row = sheets[NODES].get(ident)
+    if row:
+        row.status = status.value
+        sheets[NODES].put(ident, row)
+
+
+def _lost(sheets: Sheets, fact: Recorded, e: Node.NodeLost) -> None:
+    _status(sheets, fact.originator_id, NodeStatus.OFFLINE)
+
+
+def _recovered(sheets: Sheets, fact: Recorded, e: Node.NodeRecovered) -> None:
+    _status(sheets, fact.originator_id, NodeStatus.ONLINE)
+
+
+def _deleted(sheets: Sheets, fact: Recorded, e: Node.NodeDeleted) -> None:
+    sheets[NODES].delete(fact.originator_id)
+    sheets[RESOURCES].delete(fact.originator_id)
+
+
+def _beat(sheets: Sheets, fact: Recorded, e: Heartbeat) -> None:
+    row = sheets[NODES].get(e.node_uuid)
+    if row is None:
+        return
+    row.last_heartbeat_us = fact.time_us
+    if e.health_info:
+        row.health_info = e.health_info
+        _health_to_resources(sheets, fact, e)
+    sheets[NODES].put(e.node_uuid, row)
+
+
+_HEALTH = {"cpu_usage": "cpu_usage_percent", "memory_usage": "memory_usage_percent", "disk_usage": "disk_usage_percent"}
+
+
+def _health_to_resources(sheets: Sheets, fact: Recorded, e: Heartbeat) -> None:
+    row = sheets[RESOURCES].get(e.node_uuid) or ResourceRow(e.node_uuid, fact.time_us)
+    for name, column in _HEALTH.items():
+        if name in e.health_info and (value := percent(e.health_info[name])) is not None:
+            setattr(row, column, value)
+            row.updated_at_us = fact.time_us
+    if row.updated_at_us == fact.time_us:
+        sheets[RESOURCES].put(e.node_uuid, row)
+
+
+@lru_cache(4096)
+def percent(text: str) -> float | None:
+    """The number in "45%" or "45"; None for anything else."""
+    try:
+        value = float(text.strip().removesuffix("%"))
+    except ValueError:
+        return None
+    return value if 0 <= value <= 100 else None
+
+
+def _resources(sheets: Sheets, fact: Recorded, e: ResourcesReported) -> None:
+    if sheets[NODES].get(e.node_uuid):
+        fields = {name: getattr(e, name) for name in RESOURCES.columns[2:]}
+        sheets[RESOURCES].put(e.node_uuid, ResourceRow(e.node_uuid, fact.time_us, **fields))
+
+
+_COUNTED = (OutcomeClass.OVERLOADED, OutcomeClass.UNAVAILABLE, OutcomeClass.TIMEOUT)
+
+
+def _outcome(sheets: Sheets, fact: Recorded, e: OutcomeReported) -> None:
+    row = sheets[NODES].get(e.node_uuid)
+    if row is None:
+        return
+    if e.outcome_class == OutcomeClass.SUCCESS:
+        row.failures, row.failed_at_us = 0, 0
+    elif e.outcome_class in _COUNTED:
+        row.failures, row.failed_at_us = row.failures + 1, fact.time_us
+    sheets[NODES].put(e.node_uuid, row)
+
+
+FOLDS = {
+    Node.NodeRegistered: _registered,
+    Node.NodeUpdated: _updated,
+    Node.NodeLost: _lost,
+    Node.NodeRecovered: _recovered,
+    Node.NodeDeleted: _deleted,
+    Heartbeat: _beat,
+    ResourcesReported: _resources,
+    OutcomeReported: _outcome,
+}
+
+
+def get_node(reader: Reader, uuid: str) -> NodeRow | None:
+    """One node."""
+    return reader.get(NODES, uuid)
+
+
+def list_nodes(reader: Reader, *, status: str = "", after: int = 0, offset: int = 0, limit: int = 100) -> Page[NodeRow]:
+    """Nodes in the order they were registered."""
+    return reader.page(NODES, {"status": status}, after=after, limit=limit, offset=offset)
+
+
+def silent_nodes(reader: Reader, *, before_us: int, limit: int = 100) -> list[NodeRow]:
+    """Nodes that count as present and whose last heartbeat is older."""
+    statuses = [s for (s,) in reader.values("SELECT DISTINCT status FROM nodes WHERE status != 'offline'")]
+    return [
+        row
+        for status in statuses
+        for row in reader.rows(
+            NODES, "status = ? AND last_heartbeat_us < ? ORDER BY last_heartbeat_us LIMIT ?", (status, before_us, limit)
+        )
+    ]
+
+
+def offline_nodes(reader: Reader, *, before_us: int, limit: int = 100) -> list[NodeRow]:
+    """Offline nodes whose last heartbeat is older."""
+    return reader.rows(
+        NODES, "status = 'offline' AND last_heartbeat_us < ? ORDER BY last_heartbeat_us LIMIT ?", (before_us, limit)
+    )
+
+
+def get_resource(reader: Reader, uuid: str) -> ResourceRow | None:
+    """One node's resources."""
+    return reader.get(RESOURCES, uuid)
+
+
+def list_resources(reader: Reader, uuids: list[str], *, after: str = "", limit: int = 100) -> list[ResourceRow]:
+    """The resources of these nodes, or of all by id."""
+    if uuids:
+        marks = ",".join("?" * len(uuids))
+        return reader.rows(RESOURCES, f"node_uuid IN ({marks}) ORDER BY node_uuid LIMIT ?", (*uuids, limit))
+    return reader.rows(RESOURCES, "node_uuid > ? ORDER BY node_uuid LIMIT ?", (after, limit))
+
+
+class NodeStats(msgspec.Struct, frozen=True):
+    """How many nodes there are, by presence."""
+
+    total_count: int
+    online_count: int
+    offline_count: int
+    recent_60s_count: int
+
+
+def node_stats(reader: Reader, *, now_us: int) -> NodeStats:
+    """Counts for a first look: online means online or active, recent means a heartbeat within 60 s."""
+    counts = dict(reader.values("SELECT status, count(*) FROM nodes GROUP BY status"))
+    recent = reader.values("SELECT count(*) FROM nodes WHERE last_heartbeat_us >= ?", (now_us - 60_000_000,))[0][0]
+    total = sum(counts.values())
+    online = counts.get("online", 0) + counts.get("active", 0)
+    return NodeStats(total, online, total - online, recent)

@@ -1,0 +1,153 @@
+"""Tables of a views file, described by their rows; written through a cache, read by any thread."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Generic, TypeVar, get_origin, get_type_hints
+
+import apsw
+import msgspec
+
+R = TypeVar("R", bound=msgspec.Struct)
+_CACHED_ROWS = 50_000
+_ABSENT = object()
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+_SQL_TYPES = {int: "INTEGER", bool: "INTEGER", float: "REAL", str: "TEXT"}
+
+
+@dataclass(frozen=True, eq=False)
+class Table(Generic[R]):
+    """One table: its name, its row type (the first field is the key) and its indexes (each a list of columns)."""
+
+    name: str
+    row: type[R]
+    indexes: tuple[str, ...] = ()
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Column names in the row's field order."""
+        return self.row.__struct_fields__
+
+    @cached_property
+    def key(self) -> str:
+        """The primary key's column."""
+        return self.columns[0]
+
+    @cached_property
+    def _types(self) -> list[Any]:
+        hints = get_type_hints(self.row)
+        return [hints[column] for column in self.columns]
+
+    @cached_property
+    def _json(self) -> list[int]:
+        return [i for i, kind in enumerate(self._types) if get_origin(kind) in (dict, list)]
+
+    @cached_property
+    def _bools(self) -> list[int]:
+        return [i for i, kind in enumerate(self._types) if kind is bool]
+
+    @cached_property
+    def schema(self) -> list[str]:
+        """The statements that make the table."""
+        columns = ", ".join(f"{c} {_SQL_TYPES.get(t, 'TEXT')} NOT NULL" for c, t in zip(self.columns, self._types, strict=True))
+        made = [f"CREATE TABLE {self.name} ({columns}, PRIMARY KEY ({self.key})) WITHOUT ROWID"]
+        for number, index in enumerate(self.indexes):
+            made.append(f"CREATE INDEX {self.name}_{number} ON {self.name} ({index})")
+        return made
+
+    @cached_property
+    def upsert(self) -> str:
+        """The statement that writes a whole row."""
+        return f"INSERT OR REPLACE INTO {self.name} VALUES ({','.join('?' * len(self.columns))})"
+
+    def load(self, values: Sequence[Any]) -> R:
+        """A row from its stored values."""
+        if self._json or self._bools:
+            values = list(values)
+            for i in self._json:
+                values[i] = _decode(values[i])
+            for i in self._bools:
+                values[i] = bool(values[i])
+        return self.row(*values)
+
+    def dump(self, row: R) -> Sequence[Any]:
+        """The values to store for a row."""
+        values = msgspec.structs.astuple(row)
+        if not self._json:
+            return values
+        changed = list(values)
+        for i in self._json:
+            changed[i] = _encode(changed[i]).decode()
+        return changed
+
+
+class Rows(Generic[R]):
+    """The writing side of one table: rows are cached, changed in memory and flushed once per batch."""
+
+    def __init__(self, db: apsw.Connection, table: Table[R]) -> None:
+        self._db, self._table = db, table
+        self._cache: dict[Any, R | None] = {}
+        self._dirty: set[Any] = set()
+        self._select = f"SELECT * FROM {table.name} WHERE {table.key} = ?"
+        self._delete = f"DELETE FROM {table.name} WHERE {table.key} = ?"
+
+    def get(self, key: str | int) -> R | None:
+        """The row as of the last folded event; after changing it, `put` it."""
+        found = self._cache.get(key, _ABSENT)
+        if found is not _ABSENT:
+            return found  # type: ignore[return-value]
+        values = self._db.execute(self._select, (key,)).fetchone()
+        row = None if values is None else self._table.load(values)
+        self._cache[key] = row
+        return row
+
+    def put(self, key: str | int, row: R) -> None:
+        """Write the row."""
+        self._cache[key] = row
+        self._dirty.add(key)
+
+    def delete(self, key: str | int) -> None:
+        """Remove the row."""
+        self._cache[key] = None
+        self._dirty.add(key)
+
+    def flush(self) -> None:
+        """Bring the file up to the cache."""
+        if not self._dirty:
+            return
+        cache, dump = self._cache, self._table.dump
+        written = [dump(row) for key in self._dirty if (row := cache[key]) is not None]
+        removed = [(key,) for key in self._dirty if cache[key] is None]
+        if written:
+            self._db.executemany(self._table.upsert, written)
+        if removed:
+            self._db.executemany(self._delete, removed)
+        self._dirty.clear()
+        if len(cache) > _CACHED_ROWS:
+            cache.clear()
+
+    def forget(self) -> None:
+        """Drop everything cached, after a failed flush."""
+        self._cache.clear()
+        self._dirty.clear()
+
+
+class Sheets:
+    """All tables of one views file, as folds see them."""
+
+    def __init__(self, db: apsw.Connection, tables: Sequence[Table[Any]]) -> None:
+        self._rows: dict[Table[Any], Rows[Any]] = {table: Rows(db, table) for table in tables}
+
+    def __getitem__(self, table: Table[R]) -> Rows[R]:
+        return self._rows[table]
+
+    def flush(self) -> None:
+        """Write every changed row."""
+        for rows in self._rows.values():
+            rows.flush()
+
+    def forget(self) -> None:
+        """Drop every cached row."""
+        for rows in self._rows.values():
+            rows.forget()

@@ -1,0 +1,161 @@
+"""The views file: folds events into rows, with its checkpoint in the same transaction; rebuilt whenever in doubt."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import apsw
+
+from spear.errors import Unavailable
+from spear.events.log import EventLog
+from spear.events.mapper import payload
+from spear.events.record import Recorded
+from spear.events.recorder import ApswRecorder
+from spear.projections.registry import TABLES, fingerprint, folds
+from spear.projections.tables import Sheets
+
+_CHUNK = 10_000
+Progress = Callable[[int, int], None]
+_LIVE = ("journal_mode=WAL", "synchronous=NORMAL", "wal_autocheckpoint=4000")
+_REBUILDING = ("journal_mode=OFF", "synchronous=OFF", "cache_size=-200000")
+
+
+def quiet(done: int, total: int) -> None:
+    """Show no progress."""
+
+
+class Views:
+    """One views file as its single writer sees it."""
+
+    def __init__(self, path: Path, *, pragmas: Sequence[str] = _LIVE) -> None:
+        self.path = path
+        fresh = not path.exists()
+        self._db = apsw.Connection(str(path), vfs="unix")
+        self._db.set_busy_timeout(5000)
+        for pragma in pragmas:
+            self._db.execute(f"PRAGMA {pragma}").fetchall()
+        if fresh:
+            self._make_tables()
+        self._sheets = Sheets(self._db, TABLES)
+        self._folds = folds()
+
+    def _make_tables(self) -> None:
+        with self._db:
+            for table in TABLES:
+                for statement in table.schema:
+                    self._db.execute(statement)
+            self._db.execute("CREATE TABLE checkpoint (position INTEGER, hash BLOB, fingerprint TEXT)")
+            self._db.execute("INSERT INTO checkpoint VALUES (0, zeroblob(32), ?)", (fingerprint(),))
+
+    @property
+    def checkpoint(self) -> tuple[int, bytes, str]:
+        """The last folded position, its hash, and the fingerprint of the code that folded."""
+        row: tuple[int, bytes, str] = self._db.execute("SELECT position, hash, fingerprint FROM checkpoint").get
+        return row
+
+    def whole(self) -> bool:
+        """Whether SQLite finds no damage; reads the whole file."""
+        return bool(self._db.execute("PRAGMA quick_check(1)").get == "ok")
+
+    def fold(self, facts: Sequence[Recorded]) -> None:
+        """Fold the next events in and commit them with their checkpoint; raises `Unavailable` and changes nothing."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._apply(facts)
+            self._sheets.flush()
+            self._db.execute("UPDATE checkpoint SET position = ?, hash = ?", (facts[-1].position, facts[-1].hash))
+            self._db.execute("COMMIT")
+        except apsw.Error as error:
+            self._undo()
+            raise Unavailable(f"recorded, but the views cannot follow: {error}") from error
+
+    def _apply(self, facts: Sequence[Recorded]) -> None:
+        sheets, handlers = self._sheets, self._folds
+        for fact in facts:
+            found = handlers.get(fact.topic)
+            if found:
+                event = payload(fact)
+                for fold in found:
+                    fold(sheets, fact, event)
+
+    def _undo(self) -> None:
+        self._sheets.forget()
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+
+    def catch_up(self, recorder: ApswRecorder, *, until: int, progress: Progress = quiet) -> None:
+        """Fold what the log holds between the checkpoint and `until`."""
+        position = start = self.checkpoint[0]
+        while position < until:
+            facts = recorder.query(
+                "WHERE position > ? AND position <= ? ORDER BY position LIMIT ?", (position, until, _CHUNK)
+            )
+            self.fold(facts)
+            position = facts[-1].position
+            progress(position - start, until - start)
+
+    def close(self) -> None:
+        """Close the file; may be called twice."""
+        self._db.close()
+
+
+def open_views(path: Path, log: EventLog, *, progress: Progress = quiet) -> Views:
+    """The views of `log`, caught up with it; rebuilt from nothing if the file is missing, foreign, stale or damaged."""
+    if path.exists() and not _belongs(path, log):
+        remove_views(path)
+    if not path.exists():
+        rebuild(path, log.recorder, until=log.head, progress=progress)
+    views = Views(path)
+    views.catch_up(log.recorder, until=log.head, progress=progress)
+    return views
+
+
+def _belongs(path: Path, log: EventLog) -> bool:
+    try:
+        views = Views(path)
+    except apsw.Error:
+        return False
+    try:
+        position, digest, made_by = views.checkpoint
+        if made_by != fingerprint() or position > log.head or not views.whole():
+            return False
+        return position == 0 or digest == log.recorder.value("SELECT hash FROM events WHERE position = ?", (position,))
+    except (apsw.Error, TypeError):
+        return False
+    finally:
+        views.close()
+
+
+def rebuild(path: Path, recorder: ApswRecorder, *, until: int, progress: Progress = quiet) -> None:
+    """Make the views file as of position `until` from the log alone; it appears complete or not at all."""
+    unfinished = path.with_name(path.name + f".{os.getpid()}.rebuilding")
+    remove_views(unfinished)
+    views = Views(unfinished, pragmas=_REBUILDING)
+    try:
+        views.catch_up(recorder, until=until, progress=progress)
+    finally:
+        views.close()
+    unfinished.rename(path)
+
+
+def remove_views(path: Path) -> None:
+    """Delete a views file and what SQLite keeps beside it; nothing is lost."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def compare(left: Path, right: Path) -> dict[str, list[str]]:
+    """For each table that differs, the keys (at most 20) whose rows are not the same in both files."""
+    db = apsw.Connection(str(left), flags=apsw.SQLITE_OPEN_READONLY, vfs="unix")
+    db.execute("ATTACH ? AS other", (str(right),))
+    try:
+        found = {table.name: _differing(db, table.name, table.key) for table in TABLES}
+    finally:
+        db.close()
+    return {name: keys for name, keys in found.items() if keys}
+
+
+def _differing(db: apsw.Connection, table: str, key: str) -> list[str]:
+    one, two = f"SELECT * FROM main.{table}", f"SELECT * FROM other.{table}"
+    sql = f"SELECT DISTINCT {key} FROM (SELECT * FROM ({one} EXCEPT {two}) UNION ALL SELECT * FROM ({two} EXCEPT {one}))"
+    return [str(value) for (value,) in db.execute(f"{sql} LIMIT 20")]

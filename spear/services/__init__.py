@@ -1,0 +1,1 @@
+"""What someone may ask for: load, tell, commit. Nothing here knows HTTP, gRPC, gevent or SQL."""

@@ -1,0 +1,87 @@
+"""Bytes that events speak of: small ones travel inside the event, large ones are stored by their hash first."""
+
+import io
+from base64 import b64decode, b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import BinaryIO, NamedTuple
+
+from spear.errors import Corrupt, TooLarge
+from spear.ports import BlobStore
+
+INLINE_BYTES = 4096
+
+
+class Content(NamedTuple):
+    """Content as an event names it; `inline` is base64, and empty when the bytes are in the blob store."""
+
+    sha256: str
+    size: int
+    inline: str
+
+
+class Contents:
+    """Keeps and reads content; what `keep` returned is durable once the event that names it is."""
+
+    def __init__(self, blobs: BlobStore) -> None:
+        self._blobs = blobs
+
+    def keep_bytes(self, data: bytes) -> Content:
+        """Keep bytes that are in memory already."""
+        if len(data) <= INLINE_BYTES:
+            return Content(sha256(data).hexdigest(), len(data), b64encode(data).decode())
+        blob = self._blobs.put(io.BytesIO(data), limit=len(data))
+        return Content(blob.sha256, blob.size, "")
+
+    def keep(self, source: BinaryIO, *, limit: int) -> Content:
+        """Keep a stream of unknown length; raises `TooLarge` over `limit` bytes."""
+        head = _read_up_to(source, INLINE_BYTES + 1)
+        if len(head) > limit:
+            raise TooLarge(f"the content is larger than the limit of {limit} bytes", details={"limit": limit})
+        if len(head) <= INLINE_BYTES:
+            return self.keep_bytes(head)
+        blob = self._blobs.put(_Rejoined(head, source), limit=limit)  # type: ignore[arg-type]
+        return Content(blob.sha256, blob.size, "")
+
+    @contextmanager
+    def open(self, content: Content) -> Iterator[BinaryIO]:
+        """A seekable reader over verified content; raises `Corrupt` or `NotFound`."""
+        if content.inline or not content.size:
+            yield io.BytesIO(_inline(content))
+            return
+        with self._blobs.open(content.sha256) as reader:
+            yield reader
+
+    def read(self, content: Content) -> bytes:
+        """All of it."""
+        with self.open(content) as reader:
+            return reader.read()
+
+
+def _inline(content: Content) -> bytes:
+    data = b64decode(content.inline)
+    if sha256(data).hexdigest() != content.sha256:
+        raise Corrupt(f"the content does not match its hash {content.sha256}", details={"sha256": content.sha256})
+    return data
+
+
+def _read_up_to(source: BinaryIO, count: int) -> bytes:
+    parts = []
+    while count and (part := source.read(count)):
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
+
+
+class _Rejoined(io.RawIOBase):
+    """A stream whose first bytes were already read."""
+
+    def __init__(self, head: bytes, rest: BinaryIO) -> None:
+        self._head, self._rest = head, rest
+
+    def read(self, count: int = -1) -> bytes:
+        if self._head:
+            taken, self._head = (self._head, b"") if count < 0 else (self._head[:count], self._head[count:])
+            return taken
+        return self._rest.read(count)

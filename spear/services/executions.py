@@ -1,0 +1,202 @@
+"""Executions: request, look up, terminate; a request is an event before anybody hears of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from hashlib import sha256
+
+import msgspec
+
+from spear.domain.execution import FINAL, Execution, ExecutionStatus, idempotent_id
+from spear.errors import Conflict, NotFound, Overloaded, Refused
+from spear.events.record import Origin
+from spear.ports import Ids, Outcome
+from spear.projections import executions as views
+from spear.projections.executions import ExecutionRow
+from spear.projections.objects import get_object
+from spear.projections.reader import Reader
+from spear.projections.tasks import TaskRow
+from spear.services.content import Content, Contents
+from spear.services.objects import RESULTS_BUCKET
+from spear.services.runs import OUTPUT_CONTENT_TYPE, Runs, Work, in_background, spec_for
+from spear.services.tasks import Tasks
+from spear.services.unit import Unit, as_uuid, retrying
+
+_FINAL = frozenset(status.value for status in FINAL)
+_PATIENCE_S = 1.0
+
+
+class Mode(StrEnum):
+    """Whether the caller waits for the end."""
+
+    SYNC = "sync"
+    ASYNC = "async"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What somebody asks a task to do; `timeout_ms` 0 means the task's own limit."""
+
+    input: bytes = b""
+    input_content_type: str = OUTPUT_CONTENT_TYPE
+    args: tuple[str, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
+    mode: Mode = Mode.SYNC
+    timeout_ms: int = 0
+    node_uuid: str = ""
+    idempotency_key: str = ""
+    output_content_type: str = OUTPUT_CONTENT_TYPE
+
+
+class Executions:
+    """What can be asked of executions."""
+
+    def __init__(
+        self,
+        unit: Unit,
+        reader: Reader,
+        *,
+        runs: Runs,
+        tasks: Tasks,
+        contents: Contents,
+        ids: Ids,
+        spawn: Callable[[Callable[[], None]], None],
+    ) -> None:
+        self._unit, self._reader, self._runs, self._tasks = unit, reader, runs, tasks
+        self._contents, self._ids, self._spawn = contents, ids, spawn
+
+    def request(self, origin: Origin, task: TaskRow, call: Call) -> tuple[str, Outcome | None]:
+        """Run a task: the execution's id, and its outcome unless the caller does not wait or had asked before.
+
+        Raises `Overloaded` when the queue is full and `Unavailable` while stopping; nothing is recorded then.
+        """
+        execution = self._new(task, call)
+        work = self._enter(origin, task, execution, call.input, call)
+        try:
+            self._runs.lead(work, execution)
+            self._unit.save(origin, execution)
+        except Conflict:
+            self._runs.drop(work)
+            return self._asked_before(str(execution.id), _fingerprint(call) if call.idempotency_key else ""), None
+        except BaseException:
+            self._runs.drop(work)
+            raise
+        if call.mode is Mode.ASYNC:
+            self._spawn(in_background(self._runs, work))
+            return work.execution_id, None
+        return work.execution_id, self._runs.perform(work)
+
+    def _new(self, task: TaskRow, call: Call) -> Execution:
+        kept = self._contents.keep_bytes(call.input)
+        key = call.idempotency_key
+        return Execution(
+            id=idempotent_id(task.task_id, key) if key else self._ids.new(),
+            task_id=task.task_id,
+            node_uuid=call.node_uuid or self._runs.settings.node_uuid,
+            mode=call.mode.value,
+            args=list(call.args),
+            environment=call.environment,
+            timeout_ms=call.timeout_ms,
+            input_sha256=kept.sha256,
+            input_size=kept.size,
+            input_inline=kept.inline,
+            input_content_type=call.input_content_type,
+            fingerprint=_fingerprint(call) if key else "",
+        )
+
+    def _enter(self, origin: Origin, task: TaskRow, execution: Execution, data: bytes, call: Call) -> Work:
+        spec = spec_for(task, execution, data, self._runs.settings.limits)
+        waits = call.mode is Mode.SYNC
+        return self._runs.enter(task, spec, origin=origin, waits=waits, output_content_type=call.output_content_type)
+
+    def _asked_before(self, execution_id: str, fingerprint: str) -> str:
+        row = self.get(execution_id)
+        if row.fingerprint != fingerprint:
+            raise Refused(
+                "Idempotency-Key: this key was used for a different request of the same task",
+                code="IDEMPOTENCY_KEY_REUSED",
+                details={"execution_id": execution_id},
+            )
+        return execution_id
+
+    def resume(self, row: ExecutionRow, origin: Origin) -> bool:
+        """Take a pending execution of an earlier process on again; False when there is no room now."""
+        if self._runs.has(row.execution_id):
+            return True
+        try:
+            task = self._tasks.get(row.task_id)
+        except NotFound as gone:
+            self.end_lost(origin, row.execution_id, gone.message)
+            return True
+        execution = self._unit.get(Execution, row.execution_id)
+        data = self._contents.read(Content(row.input_sha256, row.input_size, row.input_inline))
+        try:
+            work = self._enter(origin, task, execution, data, Call(mode=Mode.ASYNC))
+        except Overloaded:
+            return False
+        self._spawn(in_background(self._runs, work))
+        return True
+
+    def end_lost(self, origin: Origin, execution_id: str, reason: str) -> None:
+        """Record that an execution ended without saying how."""
+
+        def attempt() -> None:
+            execution = self._unit.get(Execution, execution_id)
+            execution.fail(reason, reason="lost")
+            self._unit.save(origin, execution)
+
+        retrying(attempt)
+
+    def get(self, execution_id: str, *, reader: Reader | None = None) -> ExecutionRow:
+        """The execution; raises `NotFound`."""
+        row = views.get_execution(reader or self._reader, str(as_uuid("execution", execution_id)))
+        if row is None:
+            raise NotFound.noun("execution", execution_id)
+        return row
+
+    def wait(self, execution_id: str, *, timeout_s: float | None = None) -> ExecutionRow:
+        """The execution once it ended, or as it is when `timeout_s` runs out without any news of the log."""
+        while True:
+            head = self._unit.log.head
+            row = self.get(execution_id)
+            if row.status in _FINAL or not self._unit.log.wait(head, timeout_s=timeout_s):
+                return row
+
+    def output(self, row: ExecutionRow, *, reader: Reader | None = None) -> bytes | None:
+        """A completed execution's output; None when there is none or its object was deleted."""
+        found = get_object(reader or self._reader, f"{RESULTS_BUCKET}/{row.task_id}/{row.execution_id}")
+        if row.status != ExecutionStatus.COMPLETED or found is None:
+            return None
+        return self._contents.read(Content(found.sha256, found.size, found.inline))
+
+    def terminate(self, origin: Origin, execution_id: str, reason: str) -> ExecutionRow:
+        """End an execution as cancelled; repeating it changes nothing. Raises `Refused` for one that ended by itself."""
+        row = self.get(execution_id)
+        if row.status in _FINAL:
+            return _only_cancelled(row)
+        if not self._runs.stop(row.execution_id, reason):
+            self._cancel(origin, row.execution_id, reason)
+        return _only_cancelled(self.wait(row.execution_id, timeout_s=_PATIENCE_S))
+
+    def _cancel(self, origin: Origin, execution_id: str, reason: str) -> None:
+        def attempt() -> None:
+            execution = self._unit.get(Execution, execution_id)
+            execution.cancel(reason)
+            self._unit.save(origin, execution)
+
+        retrying(attempt)
+
+
+def _only_cancelled(row: ExecutionRow) -> ExecutionRow:
+    if row.status in _FINAL and row.status != ExecutionStatus.CANCELLED:
+        raise Refused(
+            f"execution {row.execution_id} already ended: {row.status}",
+            code="EXECUTION_ENDED",
+            details={"status": row.status},
+        )
+    return row
+
+
+def _fingerprint(call: Call) -> str:
+    asked = (call.input, call.input_content_type, call.args, sorted(call.environment.items()), call.mode, call.timeout_ms)
+    return sha256(msgspec.msgpack.encode(asked)).hexdigest()

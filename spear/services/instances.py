@@ -1,0 +1,159 @@
+"""Instances: prepared sandboxes of tasks on this node, made once and reused until idle."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from spear.domain.execution import Start
+from spear.domain.instance import Instance as InstanceAggregate
+from spear.domain.task import ExecutableType, Task
+from spear.errors import InvalidConfiguration, NotFound, SpearError
+from spear.events.record import Origin
+from spear.ports import Artifacts, Bell, Clock, Ids, Instance, Runtime, Ticket
+from spear.projections.tasks import TaskRow
+from spear.services.unit import Unit, retrying
+
+
+@dataclass(eq=False)
+class Live:
+    """One instance of this process: the sandbox, and how many runs use it."""
+
+    instance_id: str
+    task_id: str
+    sandbox: Instance
+    users: int = 0
+    idle_since_us: int = 0
+    closing: bool = False
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to start one run on a live instance; `start` says whether it was made for it."""
+
+    live: Live
+    start: Start
+
+
+class Instances:
+    """The sandboxes of this node."""
+
+    def __init__(
+        self,
+        unit: Unit,
+        *,
+        runtimes: Mapping[str, Runtime],
+        artifacts: Artifacts,
+        ids: Ids,
+        clock: Clock,
+        bell: Bell,
+        node_uuid: str,
+    ) -> None:
+        self._unit, self._runtimes, self._artifacts = unit, runtimes, artifacts
+        self._ids, self._clock, self._bell = ids, clock, bell
+        self._node_uuid = node_uuid
+        self._live: dict[str, Live] = {}
+        self._making: dict[str, list[Ticket]] = {}
+
+    def acquire(self, origin: Origin, task: TaskRow) -> Lease:
+        """An instance of the task, made now if there is none; raises `InvalidConfiguration`. Must be released."""
+        while task.task_id in self._making:
+            ticket = self._bell.ticket()
+            self._making[task.task_id].append(ticket)
+            ticket.wait()
+        return self.warm(task.task_id) or self._make(origin, task)
+
+    def warm(self, task_id: str) -> Lease | None:
+        """An instance of the task if one is ready now. Must be released."""
+        live = self._live.get(task_id)
+        if live is None or task_id in self._making:
+            return None
+        live.users += 1
+        return Lease(live, Start.WARM)
+
+    def _make(self, origin: Origin, task: TaskRow) -> Lease:
+        self._making[task.task_id] = []
+        try:
+            sandbox, sha256 = self._prepare(task)
+            try:
+                instance_id = self._record_start(origin, task, sha256)
+            except BaseException:
+                sandbox.close()
+                raise
+            live = Live(instance_id, task.task_id, sandbox, users=1)
+            self._live[task.task_id] = live
+            return Lease(live, Start.COLD)
+        finally:
+            self._bell.ring(self._making.pop(task.task_id))
+
+    def _record_start(self, origin: Origin, task: TaskRow, sha256: str) -> str:
+        instance_id = self._ids.new()
+
+        def attempt() -> None:
+            owner = self._unit.get(Task, task.task_id)
+            owner.activate("instance started")
+            instance = InstanceAggregate(
+                id=instance_id, task_id=task.task_id, node_uuid=self._node_uuid,
+                runtime=task.executable_type, sha256=sha256,
+            )  # fmt: skip
+            self._unit.save(origin, instance, owner)
+
+        retrying(attempt)
+        return str(instance_id)
+
+    def _prepare(self, task: TaskRow) -> tuple[Instance, str]:
+        runtime = self._runtimes.get(task.executable_type)
+        if task.executable_type == ExecutableType.NONE:
+            raise InvalidConfiguration(f"task {task.task_id} has no executable; there is nothing to run")
+        if runtime is None:
+            known = ", ".join(sorted(self._runtimes))
+            raise InvalidConfiguration(f"this node cannot run {task.executable_type!r} executables; it runs {known}")
+        content, sha256 = self._artifacts.fetch(task.executable_uri, checksum_sha256=task.executable_checksum)
+        return runtime.prepare(content, sha256=sha256), sha256
+
+    def release(self, lease: Lease) -> None:
+        """A run ended, or did not start."""
+        lease.live.users -= 1
+        lease.live.idle_since_us = self._clock.now_us()
+        if lease.live.closing and not lease.live.users:
+            lease.live.sandbox.close()
+
+    def idle(self, *, before_us: int) -> list[str]:
+        """Tasks whose instance has had no run since then."""
+        return [t for t, live in self._live.items() if not live.users and live.idle_since_us < before_us]
+
+    def stop(self, origin: Origin, task_id: str, reason: str) -> bool:
+        """Take the task's instance out of use and record it; runs on it go on. False when there is none."""
+        live = self._live.pop(task_id, None)
+        if live is None:
+            return False
+        live.closing = True
+        if not live.users:
+            live.sandbox.close()
+        self.record_stop(origin, live.instance_id, task_id, reason)
+        return True
+
+    def record_stop(self, origin: Origin, instance_id: str, task_id: str, reason: str) -> None:
+        """Record that an instance is gone, and with it its task's activity."""
+
+        def attempt() -> None:
+            instance = self._unit.get(InstanceAggregate, instance_id)
+            instance.stop(reason)
+            changed: list[InstanceAggregate | Task] = [instance]
+            try:
+                task = self._unit.get(Task, task_id)
+                task.deactivate("no instances")
+                changed.append(task)
+            except NotFound:
+                pass
+            self._unit.save(origin, *changed)
+
+        retrying(attempt)
+
+    def stop_all(self, origin: Origin, reason: str) -> list[SpearError]:
+        """Stop every instance; returns what could not be recorded."""
+        failures = []
+        for task_id in list(self._live):
+            try:
+                self.stop(origin, task_id, reason)
+            except SpearError as error:
+                failures.append(error)
+        return failures

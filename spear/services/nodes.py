@@ -1,0 +1,149 @@
+"""Nodes: register, update, beat, report, lose, delete, place."""
+
+from collections.abc import Callable, Mapping
+
+from spear.domain.node import Node, OutcomeClass, OutcomeReported, ResourcesReported
+from spear.errors import NotFound
+from spear.events.record import Committed, Origin
+from spear.ports import Clock, Ids
+from spear.projections import nodes as views
+from spear.projections.nodes import NodeRow, ResourceRow
+from spear.projections.reader import Reader
+from spear.scheduling.placement import Candidate, Placed, place
+from spear.services.unit import Unit, retrying
+
+_FLEET = 10_000
+Number = int | float
+
+
+class Nodes:
+    """What can be asked of the fleet."""
+
+    def __init__(self, unit: Unit, reader: Reader, *, ids: Ids, clock: Clock, heartbeat_timeout_s: int) -> None:
+        self._unit, self._reader, self._ids, self._clock = unit, reader, ids, clock
+        self._heartbeat_timeout_s = heartbeat_timeout_s
+
+    def register(self, origin: Origin, *, ip_address: str, port: int, http_port: int, metadata: dict[str, str]) -> str:
+        """Add a node; returns the uuid that it gets."""
+        node = Node(id=self._ids.new(), ip_address=ip_address, port=port, http_port=http_port, metadata=metadata)
+        self._unit.save(origin, node)
+        return str(node.id)
+
+    def update(
+        self,
+        origin: Origin,
+        uuid: str,
+        *,
+        ip_address: str | None = None,
+        port: int | None = None,
+        http_port: int | None = None,
+        status: str | None = None,
+        metadata: dict[str, str] | None = None,
+    ) -> Committed:
+        """Change what is given and count as a sign of life; raises `NotFound`."""
+
+        def attempt() -> Committed:
+            node = self._unit.get(Node, uuid)
+            node.update(ip_address=ip_address, port=port, http_port=http_port, status=status, metadata=metadata)
+            return self._unit.save(origin, node)
+
+        return retrying(attempt)
+
+    def heartbeat(self, origin: Origin, uuid: str, health_info: dict[str, str]) -> Committed:
+        """The node lives; raises `NotFound` for one that is not registered any more."""
+
+        def attempt() -> Committed:
+            node = self._unit.get(Node, uuid)
+            beat = node.beat(health_info)
+            return self._unit.save(origin, node, more=[beat])
+
+        return retrying(attempt)
+
+    def report_resources(
+        self, origin: Origin, uuid: str, *, numbers: Mapping[str, Number], resource_metadata: dict[str, str]
+    ) -> Committed:
+        """Replace what is known of the node's resources; numbers that are not given become 0."""
+        fields = {name: numbers.get(name, 0) for name in _NUMBERS}
+        node = self._unit.get(Node, uuid)
+        seen = node.observe(ResourcesReported, **fields, resource_metadata=resource_metadata)
+        return self._unit.save(origin, node, more=[seen])
+
+    def lose(self, origin: Origin, uuid: str, reason: str) -> None:
+        """The node was silent for too long."""
+        self._tell(origin, uuid, lambda node: node.lose(reason))
+
+    def delete(self, origin: Origin, uuid: str, reason: str) -> None:
+        """Remove the node; raises `NotFound`."""
+        self._tell(origin, uuid, lambda node: node.delete(reason))
+
+    def _tell(self, origin: Origin, uuid: str, command: Callable[[Node], None]) -> None:
+        def attempt() -> None:
+            node = self._unit.get(Node, uuid)
+            command(node)
+            self._unit.save(origin, node)
+
+        retrying(attempt)
+
+    def place(self, *, most: int, pinned: str = "") -> list[Placed]:
+        """The best nodes for a task, best first; an empty list when none can run it."""
+        page = views.list_nodes(self._reader, limit=_FLEET)
+        resources = {row.node_uuid: row for row in views.list_resources(self._reader, [], limit=_FLEET)}
+        candidates = [_candidate(row, resources.get(row.uuid)) for row in page.rows]
+        return place(
+            candidates,
+            now_us=self._clock.now_us(),
+            heartbeat_timeout_s=self._heartbeat_timeout_s,
+            most=most,
+            pinned=pinned,
+        )
+
+    def report_outcome(
+        self,
+        origin: Origin,
+        uuid: str,
+        *,
+        decision_id: str,
+        request_id: str,
+        task_id: str,
+        outcome: OutcomeClass,
+        error_message: str,
+    ) -> Committed:
+        """Remember how an invocation on the node went; raises `NotFound`."""
+        node = self._unit.get(Node, uuid)
+        seen = node.observe(
+            OutcomeReported,
+            decision_id=decision_id,
+            request_id=request_id,
+            task_id=task_id,
+            outcome_class=outcome.value,
+            error_message=error_message,
+        )
+        return self._unit.save(origin, node, more=[seen])
+
+
+_NUMBERS = [name for name in views.RESOURCES.columns if name not in ("node_uuid", "updated_at_us", "resource_metadata")]
+
+
+def known(row: NodeRow | None, uuid: str) -> NodeRow:
+    """The row; raises `NotFound` when there is none."""
+    if row is None:
+        raise NotFound.noun("node", uuid)
+    return row
+
+
+def _candidate(row: NodeRow, used: ResourceRow | None) -> Candidate:
+    r = used or ResourceRow(row.uuid, 0)
+    return Candidate(
+        node_uuid=row.uuid,
+        ip_address=row.ip_address,
+        port=row.port,
+        status=row.status,
+        last_heartbeat_us=row.last_heartbeat_us,
+        known=used is not None,
+        cpu_percent=r.cpu_usage_percent,
+        memory_percent=r.memory_usage_percent,
+        disk_percent=r.disk_usage_percent,
+        load_1m=r.load_average_1m,
+        failures=row.failures,
+        failed_at_us=row.failed_at_us,
+    )

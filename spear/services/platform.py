@@ -1,0 +1,39 @@
+"""Everything that can be asked of one process, in one place for the doors that ask."""
+
+from dataclasses import dataclass
+
+from spear.config import Config
+from spear.events.log import EventLog
+from spear.ports import BlobStore, Clock, LogStore
+from spear.projections.reader import Reader
+from spear.projections.timeline import Timeline
+from spear.services.content import Contents
+from spear.services.executions import Executions
+from spear.services.files import Files
+from spear.services.instances import Instances
+from spear.services.nodes import Nodes
+from spear.services.objects import Objects
+from spear.services.runs import Runs
+from spear.services.tasks import Tasks
+
+
+@dataclass(frozen=True)
+class Platform:
+    """The services of one process, its log and the views of it."""
+
+    config: Config
+    log: EventLog
+    reader: Reader
+    timeline: Timeline
+    clock: Clock
+    blobs: BlobStore
+    contents: Contents
+    logs: LogStore
+    nodes: Nodes
+    tasks: Tasks
+    files: Files
+    objects: Objects
+    instances: Instances
+    runs: Runs
+    executions: Executions
+    node_uuid: str

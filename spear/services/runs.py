@@ -1,0 +1,297 @@
+"""Runs on this node: admission, start, end; what cannot be recorded at once is settled later and never forgotten."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from spear.domain.execution import Execution
+from spear.domain.object import Object
+from spear.errors import SpearError, Unavailable
+from spear.events.record import Origin
+from spear.ports import Bell, Clock, End, Limits, LogStore, Outcome, Run, RunSpec, Ticket
+from spear.projections.tasks import TaskRow
+from spear.scheduling.admission import Admission
+from spear.services.content import Contents
+from spear.services.instances import Instances, Lease
+from spear.services.objects import RESULTS_BUCKET
+from spear.services.tasks import concurrency_of, limits_of
+from spear.services.unit import Unit, retrying
+
+log = logging.getLogger(__name__)
+OUTPUT_CONTENT_TYPE = "application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What one node allows."""
+
+    node_uuid: str
+    limits: Limits
+    max_concurrent: int
+    max_concurrent_per_task: int
+    queue_limit: int
+
+
+@dataclass(eq=False)
+class Work:
+    """One execution that this process has taken on, from admission to its end."""
+
+    execution_id: str
+    task: TaskRow
+    spec: RunSpec
+    origin: Origin
+    waits: bool
+    ticket: Ticket
+    admitted: bool = False
+    lease: Lease | None = None
+    run: Run | None = None
+    cancelled: str = ""
+    started_us: int = 0
+    output_content_type: str = OUTPUT_CONTENT_TYPE
+
+
+class Runs:
+    """Everything that runs here now, and the way in."""
+
+    def __init__(
+        self,
+        unit: Unit,
+        *,
+        instances: Instances,
+        contents: Contents,
+        logs: LogStore,
+        clock: Clock,
+        bell: Bell,
+        settings: Settings,
+    ) -> None:
+        self._unit, self._instances, self._contents, self._logs = unit, instances, contents, logs
+        self._clock, self._bell, self.settings = clock, bell, settings
+        self._admission: Admission[Work] = Admission(per_node=settings.max_concurrent, queue_limit=settings.queue_limit)
+        self._works: dict[str, Work] = {}
+        self._unsettled: dict[str, tuple[Work, Outcome]] = {}
+        self._closing = ""
+        self._emptied: Ticket | None = None
+
+    def enter(
+        self, task: TaskRow, spec: RunSpec, *, origin: Origin, waits: bool, output_content_type: str = OUTPUT_CONTENT_TYPE
+    ) -> Work:
+        """Take an execution on; raises `Overloaded` when the queue is full and `Unavailable` while closing.
+
+        `waits` says that somebody waits for the end; whoever enters must `perform` or `drop`.
+        """
+        if self._closing:
+            raise Unavailable(f"no execution can start: {self._closing}")
+        work = Work(
+            spec.execution_id, task, spec, origin, waits, self._bell.ticket(), output_content_type=output_content_type
+        )
+        per_task = concurrency_of(task.config, self.settings.max_concurrent_per_task)
+        work.admitted = self._admission.enter(work, task.task_id, per_task=per_task)
+        self._works.setdefault(work.execution_id, work)
+        return work
+
+    def lead(self, work: Work, execution: Execution) -> None:
+        """Start at once if nothing has to be waited for, so that request and start are one commit."""
+        if work.admitted and work.waits:
+            work.lease = self._instances.warm(work.task.task_id)
+        if work.lease is not None:
+            self._begin(work, execution)
+
+    def has(self, execution_id: str) -> bool:
+        """Whether this process has the execution in hand."""
+        return execution_id in self._works or execution_id in self._unsettled
+
+    def drop(self, work: Work) -> None:
+        """Give the place back without running."""
+        if self._works.get(work.execution_id) is work:
+            del self._works[work.execution_id]
+        if work.lease is not None:
+            self._instances.release(work.lease)
+            work.lease = None
+        if work.admitted:
+            self._grant(self._admission.leave(work.task.task_id))
+            work.admitted = False
+        else:
+            self._admission.abandon(work)
+        if not self._works and self._emptied is not None:
+            self._bell.ring([self._emptied])
+
+    def perform(self, work: Work) -> Outcome | None:
+        """Wait for a place, run, and record the end; None when the server closed before it could start.
+
+        Raises `Unavailable` when the end cannot be recorded now; it is settled later.
+        """
+        try:
+            while not work.admitted and not work.cancelled and not self._left_for_later(work):
+                work.ticket.wait()
+            if self._left_for_later(work):
+                return None
+            return self._end(work, self._run_to_end(work))
+        finally:
+            self.drop(work)
+
+    def _left_for_later(self, work: Work) -> bool:
+        return bool(self._closing) and not work.waits and not work.admitted and not work.cancelled
+
+    def _run_to_end(self, work: Work) -> Outcome:
+        if work.cancelled:
+            return Outcome(End.CANCELLED, error=work.cancelled, reason="terminated", last_action="waiting")
+        if work.lease is None:
+            try:
+                work.lease = self._instances.acquire(work.origin, work.task)
+            except SpearError as error:
+                return Outcome(End.FAILED, error=error.message, reason="start", code=error.code)
+            self._record_start(work)
+        return self._run(work, work.lease)
+
+    def _record_start(self, work: Work) -> None:
+        execution = self._unit.get(Execution, work.execution_id)
+        self._begin(work, execution)
+        self._unit.save(work.origin, execution)
+
+    def _begin(self, work: Work, execution: Execution) -> None:
+        assert work.lease is not None
+        work.started_us = self._clock.now_us()
+        node = self.settings.node_uuid
+        execution.begin_on(work.lease.live.instance_id, node_uuid=node, start=work.lease.start)
+
+    def _run(self, work: Work, lease: Lease) -> Outcome:
+        node, task = self.settings.node_uuid, work.task.task_id
+        limit = work.spec.limits.log_bytes
+        with self._logs.sink(work.execution_id, node_uuid=node, task_id=task, limit_bytes=limit) as sink:
+            work.run = lease.live.sandbox.start(work.spec, sink)
+            if work.cancelled:
+                work.run.stop(work.cancelled)
+            return work.run.result()
+
+    def _end(self, work: Work, outcome: Outcome) -> Outcome:
+        try:
+            self._record_end(work, outcome)
+        except SpearError:
+            self._unsettled[work.execution_id] = work, outcome
+            raise
+        return outcome
+
+    def _record_end(self, work: Work, outcome: Outcome) -> None:
+        duration_us = max(self._clock.now_us() - work.started_us, 0) if work.started_us else 0
+
+        def attempt() -> None:
+            execution = self._unit.get(Execution, work.execution_id)
+            if execution.ended:
+                return
+            if outcome.end is End.COMPLETED:
+                result = self._complete(execution, work, outcome, duration_us)
+                self._unit.save(work.origin, execution, result)
+                self._unit.forget(execution, result)
+            else:
+                _record_failure(execution, outcome, duration_us)
+                self._unit.save(work.origin, execution)
+                self._unit.forget(execution)
+
+        retrying(attempt)
+
+    def _complete(self, execution: Execution, work: Work, outcome: Outcome, duration_us: int) -> Object:
+        kept = self._contents.keep_bytes(outcome.output)
+        key = f"{work.task.task_id}/{work.execution_id}"
+        result = Object.blank(Object.ident(RESULTS_BUCKET, key))
+        content_type = work.output_content_type
+        result.put(RESULTS_BUCKET, key, sha256=kept.sha256, size=kept.size, inline=kept.inline, content_type=content_type)
+        execution.complete(
+            exit_code=outcome.exit_code or 0,
+            sha256=kept.sha256,
+            size=kept.size,
+            content_type=content_type,
+            duration_us=duration_us,
+        )
+        return result
+
+    def stop(self, execution_id: str, reason: str) -> bool:
+        """End a run or a wait as cancelled; False when this process does not have it in hand."""
+        work = self._works.get(execution_id)
+        if work is None:
+            return False
+        work.cancelled = work.cancelled or reason
+        if work.run is not None:
+            work.run.stop(reason)
+        self._bell.ring([work.ticket])
+        return True
+
+    def settle(self) -> None:
+        """Record the ends that could not be recorded when they happened; stops at the first that still cannot."""
+        for execution_id, (work, outcome) in list(self._unsettled.items()):
+            try:
+                self._record_end(work, outcome)
+            except Unavailable:
+                return
+            del self._unsettled[execution_id]
+
+    def close(self, reason: str, *, grace_s: float) -> None:
+        """Start nothing more, give what runs its grace, stop the rest; blocks this caller. May be called twice."""
+        self._closing = reason
+        self._bell.ring([work.ticket for work in self._works.values()])
+        if self._wait_until_empty(grace_s):
+            return
+        for work in list(self._works.values()):
+            self.stop(work.execution_id, reason)
+        self._wait_until_empty(5.0)
+
+    def _wait_until_empty(self, timeout_s: float) -> bool:
+        self._emptied = self._bell.ticket()
+        return not self._works or self._emptied.wait(timeout_s)
+
+    def _grant(self, admitted: list[Work]) -> None:
+        for work in admitted:
+            work.admitted = True
+        self._bell.ring([work.ticket for work in admitted])
+
+    @property
+    def running(self) -> int:
+        """How many executions run here."""
+        return self._admission.running
+
+    @property
+    def waiting(self) -> int:
+        """How many executions wait for a place here."""
+        return self._admission.waiting
+
+
+def spec_for(task: TaskRow, execution: Execution, data: bytes, defaults: Limits) -> RunSpec:
+    """The run that an execution asks of its task: the call's arguments and environment after the task's own."""
+    limits = limits_of(task.config, defaults)
+    wall_ms = min(execution.timeout_ms or limits.wall_ms, limits.wall_ms)
+    return RunSpec(
+        execution_id=str(execution.id),
+        input=data,
+        args=(*task.executable_args, *execution.args),
+        environment={**task.executable_env, **execution.environment, "TASK_ID": task.task_id},
+        limits=Limits(wall_ms, limits.memory_bytes, limits.output_bytes, limits.log_bytes),
+    )
+
+
+def _record_failure(execution: Execution, outcome: Outcome, duration_us: int) -> None:
+    if outcome.end is End.CANCELLED:
+        execution.cancel(outcome.error, last_action=outcome.last_action, duration_us=duration_us)
+    elif outcome.end is End.TIMEOUT:
+        execution.time_out(outcome.error, last_action=outcome.last_action, duration_us=duration_us)
+    else:
+        execution.fail(
+            outcome.error,
+            code=outcome.code,
+            reason=outcome.reason,
+            last_action=outcome.last_action,
+            exit_code=outcome.exit_code,
+            duration_us=duration_us,
+        )
+
+
+def in_background(runs: Runs, work: Work) -> Callable[[], None]:
+    """What to run for an execution nobody waits for; an end that cannot be recorded now is settled later."""
+
+    def main() -> None:
+        try:
+            runs.perform(work)
+        except SpearError as error:
+            log.error("execution %s: its end is not recorded yet: %s", work.execution_id, error.message)
+
+    return main
+
+

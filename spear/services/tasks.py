@@ -1,0 +1,187 @@
+"""Tasks: register, update, unregister, find by endpoint."""
+
+import re
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from spear.domain.task import Endpoint, Executable, ExecutableType, Task
+from spear.errors import Invalid, NotFound
+from spear.events.record import Committed, Origin
+from spear.ports import Ids, Limits
+from spear.projections import tasks as views
+from spear.projections.reader import Reader
+from spear.projections.tasks import TaskRow
+from spear.services.unit import Unit, retrying
+
+_ENDPOINT = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_CEILINGS = {  # the config keys of a task's limits, with the most that each may ask for
+    "limits.wall_ms": 3_600_000,
+    "limits.memory_bytes": 4 * 1024**3,
+    "limits.output_bytes": 64 * 1024**2,
+    "limits.log_bytes": 64 * 1024**2,
+    "limits.concurrency": 1024,
+}
+NOTHING_TO_RUN: Executable = {
+    "type": ExecutableType.NONE.value,
+    "uri": "",
+    "name": "",
+    "checksum_sha256": "",
+    "args": [],
+    "env": {},
+}
+
+
+def endpoint_name(endpoint: str) -> str:
+    """The endpoint as it is stored and called: a name in lower case, a URL kept as it is, or "".
+
+    Raises `Invalid` for anything else.
+    """
+    endpoint = endpoint.strip()
+    if _ENDPOINT.fullmatch(endpoint):
+        return endpoint.lower()
+    if endpoint == "" or is_url(endpoint):
+        return endpoint
+    raise Invalid.field("endpoint", endpoint, "1 to 64 letters, digits, _ or -, an http(s) URL, or nothing")
+
+
+def is_url(endpoint: str) -> bool:
+    """Whether the endpoint is somebody else's address and not a name under /e/."""
+    try:
+        parts = urlsplit(endpoint)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.netloc) and len(endpoint) <= 2048 and endpoint.isprintable()
+
+
+class Tasks:
+    """What can be asked about registered agents."""
+
+    def __init__(self, unit: Unit, reader: Reader, *, ids: Ids) -> None:
+        self._unit, self._reader, self._ids = unit, reader, ids
+
+    def register(
+        self,
+        origin: Origin,
+        *,
+        name: str,
+        endpoint: str,
+        version: str,
+        description: str,
+        priority: str,
+        node_uuid: str,
+        capabilities: list[str],
+        metadata: dict[str, str],
+        config: dict[str, str],
+        executable: Executable,
+    ) -> str:
+        """Add a task; returns its id. Raises `AlreadyExists` when another task owns the endpoint."""
+        check_limits(config)
+        endpoint = endpoint_name(endpoint)
+        task_id = self._ids.new()
+
+        def attempt() -> None:
+            task = Task(
+                id=task_id, name=name, description=description, priority=priority, node_uuid=node_uuid,
+                endpoint=endpoint, version=version, capabilities=capabilities, metadata=metadata, config=config,
+                executable=executable,
+            )  # fmt: skip
+            self._unit.save(origin, task, *self._claim(endpoint, task_id))
+
+        retrying(attempt)
+        return str(task_id)
+
+    def _claim(self, endpoint: str, task_id: UUID) -> list[Endpoint]:
+        if not endpoint or is_url(endpoint):
+            return []
+        owner = self._unit.blank_or_loaded(Endpoint, Endpoint.ident(endpoint))
+        owner.claim(endpoint, str(task_id))
+        return [owner]
+
+    def update(
+        self,
+        origin: Origin,
+        task_id: str,
+        *,
+        description: str | None = None,
+        priority: str | None = None,
+        metadata: dict[str, str] | None = None,
+        config: dict[str, str] | None = None,
+    ) -> Committed:
+        """Change what is given; raises `NotFound`."""
+        check_limits(config or {})
+
+        def attempt() -> Committed:
+            task = self._unit.get(Task, task_id)
+            task.update(description=description, priority=priority, metadata=metadata, config=config)
+            return self._unit.save(origin, task)
+
+        return retrying(attempt)
+
+    def unregister(self, origin: Origin, task_id: str, reason: str) -> Committed:
+        """Take the task away and free its endpoint; raises `NotFound`."""
+
+        def attempt() -> Committed:
+            task = self._unit.get(Task, task_id)
+            task.unregister(reason)
+            changed: list[Task | Endpoint] = [task]
+            if task.endpoint and not is_url(task.endpoint):
+                owner = self._unit.blank_or_loaded(Endpoint, Endpoint.ident(task.endpoint))
+                owner.release(task.endpoint, str(task.id))
+                changed.append(owner)
+            return self._unit.save(origin, *changed)
+
+        return retrying(attempt)
+
+    def get(self, task_id: str) -> TaskRow:
+        """The task; raises `NotFound`."""
+        return known(views.get_task(self._reader, task_id), task_id)
+
+    def at_endpoint(self, endpoint: str) -> TaskRow:
+        """The task that owns the endpoint; raises `NotFound`."""
+        task_id = views.task_at_endpoint(self._reader, endpoint)
+        if not task_id:
+            raise NotFound.noun("endpoint", endpoint)
+        return self.get(task_id)
+
+
+def known(row: TaskRow | None, task_id: str) -> TaskRow:
+    """The row; raises `NotFound` when there is none."""
+    if row is None:
+        raise NotFound.noun("task", task_id)
+    return row
+
+
+def check_limits(config: dict[str, str]) -> None:
+    """Raise `Invalid` for a limit that is no whole number within its bounds."""
+    for key in config:
+        if key.startswith("limits."):
+            _limit(config, key)
+
+
+def _limit(config: dict[str, str], key: str) -> int:
+    ceiling = _CEILINGS.get(key)
+    if ceiling is None:
+        raise Invalid.field(f"config.{key}", config[key], f"one of {', '.join(_CEILINGS)}")
+    text = config[key]
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:20]) <= ceiling:
+        raise Invalid.field(f"config.{key}", text, f"a whole number from 1 to {ceiling}")
+    return int(text)
+
+
+def limits_of(config: dict[str, str], defaults: Limits) -> Limits:
+    """The limits of a task's runs: its own where it names them, else the node's."""
+
+    def either(key: str, default: int) -> int:
+        return _limit(config, key) if key in config else default
+
+    return Limits(
+        wall_ms=either("limits.wall_ms", defaults.wall_ms),
+        memory_bytes=either("limits.memory_bytes", defaults.memory_bytes),
+        output_bytes=either("limits.output_bytes", defaults.output_bytes),
+        log_bytes=either("limits.log_bytes", defaults.log_bytes),
+    )
+
+
+def concurrency_of(config: dict[str, str], default: int) -> int:
+    """How many runs of the task may go on at once."""
+    return _limit(config, "limits.concurrency") if "limits.concurrency" in config else default

@@ -1,0 +1,197 @@
+"""Histories that contain every type of event, the same for the same seed."""
+
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from random import Random
+from typing import TypeVar
+from uuid import UUID
+
+from eventsourcing.domain import AggregateEvent
+
+from spear.domain.base import NEXT, UNSTAMPED
+from spear.domain.execution import Execution, Start
+from spear.domain.file import File
+from spear.domain.instance import Instance
+from spear.domain.node import Node, NodeStatus, OutcomeClass, OutcomeReported, ResourcesReported, observations
+from spear.domain.object import Object
+from spear.domain.task import Endpoint, Task
+
+T = TypeVar("T")
+Events = list[AggregateEvent]
+MEASURES = [name for name in ResourcesReported.__annotations__ if name not in ("node_uuid", "resource_metadata")]
+
+
+class World:
+    """A small cluster that does one random thing after another; `step` is the events of one of them, to be committed."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed, self.random = seed, Random(seed)
+        self.nodes: list[Node] = [self.new_node()]
+        self.tasks: list[Task] = [self.new_task()]
+        self.instances: list[Instance] = [self.new_instance()]
+        self.executions: list[Execution] = []
+        self.objects: list[Object] = []
+        self.files: list[File] = []
+        self.actions: list[Callable[[], Events]] = [
+            self.register, self.observe, self.judge, self.change_node, self.create, self.change_task, self.prepare, self.request,
+            self.begin, self.begin, self.end, self.end, self.put, self.touch, self.upload, self.remove,
+        ]  # fmt: skip
+
+    def steps(self, count: int) -> Iterator[Events]:
+        """The first things that happen, then `count` more."""
+        yield [*self.nodes[0].collect_events(), *self.tasks[0].collect_events(), *self.instances[0].collect_events()]
+        done = 0
+        while done < count:
+            if events := self.random.choice(self.actions)():
+                done += 1
+                yield events
+
+    def ident(self) -> UUID:
+        """A random id of this world."""
+        return UUID(int=self.random.getrandbits(128), version=4)
+
+    def content(self) -> tuple[str, int, str]:
+        """Hash, size and inline text of some content that often comes again."""
+        text = f"content {self.random.randrange(5)}"
+        return sha256(text.encode()).hexdigest(), len(text), self.random.choice(["", text])
+
+    def new_node(self) -> Node:
+        return Node(id=self.ident(), ip_address="10.0.0.1", port=self.random.randrange(1, 9999), http_port=80, metadata={})
+
+    def new_task(self) -> Task:
+        executable = {"type": "wasm", "uri": "object://a", "name": "a", "checksum_sha256": "", "args": [], "env": {}}
+        return Task(
+            id=self.ident(), name="task", description="", priority="normal", node_uuid=str(self.nodes[0].id),
+            endpoint=f"e{self.seed}-{self.random.randrange(4)}", version="1", capabilities=["cpu"], metadata={}, config={},
+            executable=executable,
+        )  # fmt: skip
+
+    def new_instance(self) -> Instance:
+        task, node = self.random.choice(self.tasks), self.random.choice(self.nodes)
+        return Instance(id=self.ident(), task_id=str(task.id), node_uuid=str(node.id), runtime="wasm", sha256="")
+
+    def register(self) -> Events:
+        self.nodes.append(self.new_node())
+        return self.nodes[-1].collect_events()
+
+    def observe(self) -> Events:
+        node = self.random.choice(self.nodes)
+        beat = node.beat({"cpu_usage": f"{self.random.randrange(101)}%"})
+        report = ResourcesReported(
+            originator_id=observations(node.id), originator_version=NEXT, timestamp=UNSTAMPED, node_uuid=str(node.id),
+            resource_metadata={}, **{name: self.random.randrange(100) for name in MEASURES},
+        )  # fmt: skip
+        return [*node.collect_events(), beat, report]
+
+    def judge(self) -> Events:
+        """A caller reports on a node."""
+        node = self.random.choice(self.nodes)
+        return [
+            OutcomeReported(
+                originator_id=observations(node.id), originator_version=NEXT, timestamp=UNSTAMPED,
+                node_uuid=str(node.id), decision_id="d", request_id="r", task_id="", error_message="",
+                outcome_class=self.random.choice(list(OutcomeClass)).value,
+            )
+        ]  # fmt: skip
+
+    def change_node(self) -> Events:
+        node = self.random.choice(self.nodes)
+        self.random.choice([
+            lambda: node.lose("silent"),
+            lambda: node.lose("silent"),
+            lambda: node.update(status=self.random.choice(list(NodeStatus)), metadata={"zone": "a"}),
+        ])()  # fmt: skip
+        if len(self.nodes) > 5:
+            self.nodes.remove(node)
+            node.delete("gone")
+        return node.collect_events()
+
+    def create(self) -> Events:
+        self.tasks.append(self.new_task())
+        return [*self.tasks[-1].collect_events(), *self.endpoint(lambda e, n: e.claim(n, str(self.tasks[-1].id)))]
+
+    def endpoint(self, use: Callable[[Endpoint, str], None]) -> Events:
+        name = f"e{self.seed}-{self.ident()}"
+        endpoint = Endpoint.blank(Endpoint.ident(name))
+        use(endpoint, name)
+        if self.random.random() < 0.5:
+            endpoint.release(name, endpoint.task_id)
+        return endpoint.collect_events()
+
+    def change_task(self) -> Events:
+        task = self.random.choice(self.tasks)
+        self.random.choice([
+            lambda: task.update(description=f"{self.random.random()}"),
+            lambda: task.activate("instance"),
+            lambda: task.deactivate("idle"),
+        ])()  # fmt: skip
+        return task.collect_events()
+
+    def prepare(self) -> Events:
+        self.instances.append(self.new_instance())
+        return self.instances[-1].collect_events()
+
+    def request(self) -> Events:
+        sha, size, inline = self.content()
+        execution = Execution(
+            id=self.ident(), task_id=str(self.random.choice(self.tasks).id), node_uuid="", mode="sync", args=["a"],
+            environment={"A": "b"}, timeout_ms=1000, input_sha256=sha, input_size=size, input_inline=inline,
+            input_content_type="text/plain", fingerprint="",
+        )  # fmt: skip
+        self.executions.append(execution)
+        return execution.collect_events()
+
+    def begin(self) -> Events:
+        waiting = [e for e in self.executions if not e.instance_id]
+        if not waiting or not self.instances:
+            return []
+        instance = self.random.choice(self.instances)
+        waiting[0].begin_on(str(instance.id), node_uuid=instance.node_uuid, start=Start.COLD)
+        return waiting[0].collect_events()
+
+    def end(self) -> Events:
+        if not self.executions:
+            return []
+        execution = self.executions.pop(self.random.randrange(len(self.executions)))
+        self.random.choice([
+            lambda: execution.complete(exit_code=0, sha256="", size=0, content_type="", duration_us=5),
+            lambda: execution.fail("it broke", exit_code=1),
+            lambda: execution.cancel("not wanted"),
+            lambda: execution.time_out("too slow"),
+        ])()  # fmt: skip
+        return execution.collect_events()
+
+    def put(self) -> Events:
+        key = f"k{self.random.randrange(6)}-{self.seed}"
+        found = next((o for o in self.objects if o.id == Object.ident("b", key)), None)
+        item = found or Object.blank(Object.ident("b", key))
+        sha, size, inline = self.content()
+        item.put("b", key, sha256=sha, size=size, inline=inline)
+        if not found:
+            self.objects.append(item)
+        return item.collect_events()
+
+    def touch(self) -> Events:
+        present = [o for o in self.objects if o.present]
+        if not present:
+            return []
+        item = self.random.choice(present)
+        self.random.choice([item.add_ref, item.remove_ref, item.pin, item.unpin, lambda: item.delete("old", force=True)])()
+        return item.collect_events()
+
+    def upload(self) -> Events:
+        sha, size, _ = self.content()
+        self.files.append(File(id=self.ident(), name="f", content_type="", size=size, sha256=sha))
+        return self.files[-1].collect_events()
+
+    def remove(self) -> Events:
+        """End something for good."""
+        choices = [(self.files, lambda f: f.delete("old")), (self.instances, lambda i: i.stop("idle"))]
+        if len(self.tasks) > 2:
+            choices.append((self.tasks, lambda t: t.unregister("unused")))
+        things, end = self.random.choice([choice for choice in choices if choice[0]] or [([], None)])
+        if not things:
+            return []
+        thing = things.pop()
+        end(thing)
+        return thing.collect_events()
