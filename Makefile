@@ -29,6 +29,7 @@ samples: $(DEV) ## build the sample agents into samples/build
 	@$(PY) scripts/build_samples.py $(ARGS)
 
 test: $(DEV) ## set up everything and run every test
+	@$(SHELL) scripts/install_browser.sh
 	@$(PY) -m pytest -q $(ARGS)
 
 check: $(DEV) ## format, lint, strict types, import directions

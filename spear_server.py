@@ -5,19 +5,21 @@ from gevent import monkey
 
 monkey.patch_all()
 
-import logging  # noqa: E402
-import os  # noqa: E402
-import signal  # noqa: E402
-import sys  # noqa: E402
-from pathlib import Path  # noqa: E402
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
 
-import gevent  # noqa: E402
-from gevent.event import AsyncResult  # noqa: E402
+import gevent
+from gevent.event import AsyncResult
 
-from spear import config as configuration  # noqa: E402
-from spear import logs  # noqa: E402
-from spear.bootstrap import serving  # noqa: E402
-from spear.errors import StartupError  # noqa: E402
+from spear import config as configuration
+from spear import logs
+from spear.bootstrap import serving
+from spear.errors import StartupError
 
 log = logging.getLogger("spear.server")
 
@@ -25,7 +27,7 @@ log = logging.getLogger("spear.server")
 def main() -> int:
     """Serve until a signal; 0 after an orderly stop, 1 when something that must live died, 2 when it cannot start."""
     sys.setswitchinterval(0.0005)
-    stopped: AsyncResult[tuple[int, str]] = AsyncResult()
+    stopped = AsyncResult()
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, stopped.set, (0, signal.Signals(number).name))
     try:
@@ -34,14 +36,31 @@ def main() -> int:
             print(config.explained())
             return 0
         logs.configure(config.log.level, config.log.format, file=config.log.file)
-        with serving(config, failed=lambda reason: stopped.set((1, reason))):
+        with serving(config, failed=lambda reason: stopped.set((1, reason)), progress=_tell_once_a_second()):
             log.info("ready: http %s, data %s", config.http_addr, config.data_dir)
-            status, reason = stopped.get()
+            status, reason = _awaited(stopped)
             log.log(logging.ERROR if status else logging.INFO, "stopping: %s", reason)
     except StartupError as error:
         print(f"spear_server: {error.message}", file=sys.stderr)
         return 2
     return status
+
+
+def _tell_once_a_second() -> Callable[[int, int], None]:
+    told = time.monotonic()
+
+    def progress(done: int, total: int) -> None:
+        nonlocal told
+        if time.monotonic() - told >= 1:
+            told = time.monotonic()
+            log.info("reading the log: %d of %d events", done, total)
+
+    return progress
+
+
+def _awaited(stopped: AsyncResult) -> tuple[int, str]:
+    status, reason = stopped.get()
+    return int(status), str(reason)
 
 
 if __name__ == "__main__":

@@ -154,6 +154,11 @@ KEYS: tuple[Key, ...] = (
         env="SMS_NODE_REMOVAL_AFTER", meaning="Seconds that an offline node is kept before a clean-up removes it."),
     Key("max_upload_bytes", "max_upload_bytes", BYTES, 67108864,
         env="SMS_MAX_UPLOAD_BYTES", flags="--max-upload-bytes", meaning="Bytes that one uploaded file may have."),
+    Key("content_retention", "content_retention", SECONDS_OR_0, 86400,
+        env="SMS_CONTENT_RETENTION SPEARLET_CONTENT_RETENTION",
+        meaning="Seconds that content which nothing names any more stays readable as of earlier."),
+    Key("snapshot_every", "snapshot_every", COUNT, 100000,
+        env="SMS_SNAPSHOT_EVERY SPEARLET_SNAPSHOT_EVERY", meaning="Events between two snapshots of the views."),
     Key("data_dir", "data_dir", PATH, "./data",
         env="SMS_DATA_DIR", flags="--data-dir", meaning="The directory of everything that is kept."),
 

@@ -1,11 +1,16 @@
 """The composition root: from a configuration to a running platform; the only file that names concrete classes."""
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from flask import Flask
+
+from admin.app import make_admin
+from admin.client import Api
 from spear.adapters.hub import HubBell
 from spear.adapters.rest.app import make_app
 from spear.adapters.rest.server import HttpServer
@@ -40,8 +45,6 @@ from spear.services.runs import Runs, Settings
 from spear.services.tasks import Tasks
 from spear.services.unit import Unit
 
-SNAPSHOT_EVERY = 100_000
-RETENTION_S = 86_400
 Spawn = Callable[[Callable[[], None]], None]
 
 
@@ -53,17 +56,33 @@ def serving(config: Config, *, failed: Callable[[str], None], progress: Progress
     """
     with ExitStack() as stack:
         listener = _listener(stack, config, "http_addr")
+        admin = _listener(stack, config, "web_admin_addr") if config.enable_web_admin else None
         running = stack.enter_context(loops(failed))
         base = stack.enter_context(foundation(config, failed=failed, progress=progress))
         platform = _platform(base, config, spawn=running.spawn, stack=stack)
         _start_role(platform, base, running)
         stack.callback(_wind_down, platform)
-        listener.serve(make_app(platform, service="spearlet" if config.role is Role.SPEARLET else "sms"))
+        app = make_app(platform)
+        listener.serve(app)
+        if admin is not None:
+            admin.serve(make_admin(_asked(app), rest_url=f"http://{config.http_addr}"))
+            stack.callback(admin.stop_accepting)
+        stack.callback(listener.stop_accepting)
         yield platform
 
 
+def _asked(app: Flask) -> Api:
+    """REST as the admin asks it: in this process, but by nothing else than requests."""
+
+    def ask(path: str, query: Mapping[str, str | int]) -> tuple[int, Any]:
+        answer = app.test_client().get(path, query_string=query)
+        return answer.status_code, answer.json
+
+    return ask
+
+
 def _listener(stack: ExitStack, config: Config, field: str) -> HttpServer:
-    listener = HttpServer(getattr(config, field), key=config.setting(field).key.name)
+    listener = HttpServer(getattr(config, field), key=config.setting(field).key.name, tls=config.http_tls)
     stack.callback(listener.close)
     return listener
 
@@ -209,10 +228,14 @@ def _start_role(platform: Platform, base: Foundation, running: Loops) -> None:
     if config.role is not Role.SMS:
         spearlet.start(platform, running, _reporter(base, config, platform.nodes))
     collector = Collector(
-        base.reader, base.blobs, clock=base.clock, bookmark=base.data / "collected", retention_s=RETENTION_S
+        base.reader,
+        base.blobs,
+        clock=base.clock,
+        bookmark=base.data / "collected",
+        retention_s=config.content_retention,
     )
     snapshotter = Snapshotter(
-        base.log, base.snapshots, views=base.views, every=SNAPSHOT_EVERY, threads=base.threads
+        base.log, base.snapshots, views=base.views, every=config.snapshot_every, threads=base.threads
     )
     running.every(60.0, collector.collect)
     running.every(5.0, snapshotter.look)

@@ -109,6 +109,8 @@ class Config:
     heartbeat_timeout: int
     cleanup_interval: int
     node_removal_after: int
+    content_retention: int
+    snapshot_every: int
     max_upload_bytes: int
     max_object_size: int
     executions: Executions

@@ -160,6 +160,10 @@ class LogStore(Protocol):
         """Up to `limit` lines with `seq > after`; an execution that logged nothing has an empty, completed page."""
         ...
 
+    def wait(self, execution_id: str, *, after: int, timeout_s: float) -> bool:
+        """Block this caller until a running execution has a line past `after` or its log completes; False on timeout."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

@@ -1,7 +1,7 @@
 """Where the tools find a log and how they read it: read-only and in chunks, whether a server writes it or not."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from heapq import merge
 from pathlib import Path
@@ -16,6 +16,7 @@ from spear.events.recorder import ApswRecorder
 
 LOG_NAMES = {"sms": "sms.db", "spearlet": "spearlet.db"}
 _CHUNK = 1000
+_DIGITS = 18  # more would not fit into a position
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def head_of(recorder: ApswRecorder) -> int:
 def position_of(recorder: ApswRecorder, name: str, text: str) -> int:
     """The position that a person named by number or by time; raises `Invalid` for what is neither, or beyond the end."""
     head = head_of(recorder)
-    if text.isascii() and text.isdigit() and int(text) <= head:
+    if text.isascii() and text.isdigit() and len(text) <= _DIGITS and int(text) <= head:
         return int(text)
     time_us = None if text.isdigit() else microseconds(text)
     if time_us is None:
@@ -78,9 +79,20 @@ def pages(recorder: ApswRecorder, *, after: int, until: int, topic: str = "") ->
     """The events after `after` up to `until`, of one topic if it is given, oldest first, some at a time."""
     where, values = ("topic = ? AND ", [topic]) if topic else ("", [])
     sql = f"WHERE {where}position > ? AND position <= ? ORDER BY position LIMIT ?"
-    while facts := recorder.query(sql, (*values, after, until, _CHUNK)):
+    while facts := _read(recorder, sql, (*values, after, until)):
         yield facts
         after = facts[-1].position
+
+
+def _read(recorder: ApswRecorder, sql: str, bounds: Sequence[str | int]) -> list[Recorded]:
+    with suppress(Corrupt):
+        return recorder.query(sql, (*bounds, _CHUNK))
+    try:  # what stands before the damage is shown, one by one
+        return recorder.query(sql, (*bounds, 1))
+    except Corrupt as error:
+        raise Corrupt(
+            f"the next event after position {bounds[-2]} cannot be read ({error.message}); run verify"
+        ) from error
 
 
 def events(recorder: ApswRecorder, *, after: int, until: int, topics: Sequence[str] = ()) -> Iterator[Recorded]:

@@ -14,9 +14,7 @@ _WIDTH = 30
 class Progress:
     """A bar on a terminal's standard error, once the work takes longer than a second; elsewhere nothing."""
 
-    def __init__(
-        self, what: str, *, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, what: str, *, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._what, self._stream, self._clock = what, stream or sys.stderr, clock
         self._next = clock() + _PATIENCE_S if self._stream.isatty() else float("inf")
         self._shown = False
@@ -35,7 +33,9 @@ class Progress:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._shown:
             self._stream.write("\r\x1b[K")
             self._stream.flush()

@@ -1,4 +1,4 @@
-"""The tools that read events: tail, show, stats."""
+"""The tools that read events: tail and show."""
 
 import time
 from argparse import Namespace
@@ -8,9 +8,8 @@ from typing import Any
 
 import msgspec
 
-from spear.cli._place import Place, events, find, head_of, opened, position_of
-from spear.cli._progress import Progress
-from spear.cli._text import aligned, as_json, brief, everything, plain, rfc3339, state_of
+from spear.cli._place import events, find, head_of, opened, position_of
+from spear.cli._text import as_json, brief, everything, plain, rfc3339, state_of
 from spear.domain.base import TOPICS
 from spear.errors import Invalid
 from spear.events.record import Recorded
@@ -19,7 +18,6 @@ from spear.events.recorder import ApswRecorder
 _POLL_S = 0.1
 _SHOWN = 20
 _SEARCHED = 100_000
-_STATS_CHUNK = 100_000
 
 
 def tail(args: Namespace) -> int:
@@ -112,71 +110,11 @@ def _full(fact: Recorded, links: dict[str, Any]) -> str:
         ("cause", str(fact.cause or "-")),
         ("correlation", fact.correlation or "-"),
         ("hash", fact.hash.hex()),
-        *(("led to", f"{f['position']} {f['topic']} (same {f['by']})".replace("same cause", "cause")) for f in links["led_to"]),
+        *(
+            ("led to", f"{f['position']} {f['topic']} (same {f['by']})".replace("same cause", "cause"))
+            for f in links["led_to"]
+        ),
         *([("led to", f"more than these {_SHOWN}")] if links["led_to_cut"] else []),
     ]
     state = msgspec.json.format(as_json(state_of(fact)), indent=2)
     return "\n".join([*(f"{name:<12} {plain(text)}" for name, text in lines), "state", state])
-
-
-class _Tally(msgspec.Struct):
-    topic: str
-    events: int = 0
-    state_bytes: int = 0
-    first_us: int = 2**62
-    last_us: int = 0
-
-    def add(self, count: int, size: int, first_us: int, last_us: int) -> None:
-        self.events, self.state_bytes = self.events + count, self.state_bytes + size
-        self.first_us, self.last_us = min(self.first_us, first_us), max(self.last_us, last_us)
-
-
-def stats(args: Namespace) -> int:
-    """Print how many events of which type there are, how large their states are, and how often they come."""
-    place = find(args.data_dir)
-    with opened(place) as recorder, Progress("stats") as progress:
-        tallies = _tallies(recorder, progress)
-    found = _summary(place, tallies)
-    print(as_json(found) if args.json else "\n".join(_stats_table(found)))
-    return 0
-
-
-def _tallies(recorder: ApswRecorder, progress: Progress) -> list[_Tally]:
-    found: dict[str, _Tally] = {"": _Tally("")}
-    sql = (  # the plus keeps SQLite from walking the topic index instead of the positions
-        "SELECT topic, count(*), sum(length(state)), min(time_us), max(time_us)"
-        " FROM events WHERE position > ? AND position <= ? GROUP BY +topic"
-    )
-    head = head_of(recorder)
-    for start in range(0, head, _STATS_CHUNK):
-        with recorder.reader() as db:
-            for topic, *numbers in db.execute(sql, (start, min(start + _STATS_CHUNK, head))):
-                found[""].add(*numbers)
-                found.setdefault(topic, _Tally(topic)).add(*numbers)
-        progress(min(start + _STATS_CHUNK, head), head)
-    return sorted(found.values(), key=lambda tally: (bool(tally.topic), -tally.events, tally.topic))
-
-
-def _summary(place: Place, tallies: Sequence[_Tally]) -> dict[str, Any]:
-    span_s = (tallies[0].last_us - tallies[0].first_us) / 1e6 if tallies[0].events else 0.0
-    total, *types = (
-        {
-            "topic": tally.topic,
-            "events": tally.events,
-            "state_bytes": tally.state_bytes,
-            "per_second": round(tally.events / span_s, 3) if span_s else None,
-            "first": rfc3339(tally.first_us) if tally.events else None,
-            "last": rfc3339(tally.last_us) if tally.events else None,
-        }
-        for tally in tallies
-    )
-    wal = place.log.with_name(place.log.name + "-wal")
-    size = place.log.stat().st_size + (wal.stat().st_size if wal.exists() else 0)
-    return {**total, "topic": "all", "file": str(place.log), "file_bytes": size, "types": types}
-
-
-def _stats_table(found: dict[str, Any]) -> Iterator[str]:
-    names = ("topic", "events", "state_bytes", "per_second", "first", "last")
-    rows = [[plain(str("-" if row[name] is None else row[name])) for name in names] for row in (*found["types"], found)]
-    yield from aligned([[name.replace("_", " ") for name in names], *rows])
-    yield f"file {plain(found['file'])}: {found['file_bytes']} bytes"

@@ -62,9 +62,18 @@ def brief(fact: Recorded) -> str:
     return f"{where}  {plain(fact.actor, width=24):<12}  {plain(state_text(fact), width=100)}"
 
 
+def _is_time(column: str) -> bool:
+    return column.endswith("_us") and not column.startswith("duration")
+
+
+def title(column: str) -> str:
+    """A column's name for a person."""
+    return (column.removesuffix("_us") if _is_time(column) else column).replace("_", " ")
+
+
 def cell(column: str, value: Any) -> str:
-    """One value of a row for a person; columns that end in `_us` are times, except durations."""
-    if column.endswith("_us") and not column.startswith("duration"):
+    """One value of a row for a person; microseconds since the epoch become times."""
+    if _is_time(column):
         return rfc3339(value) if value else "-"
     return plain(value if isinstance(value, str) else as_json(value), width=60) or "-"
 

@@ -38,7 +38,7 @@ class Aggregate(LibraryAggregate):
     @classmethod
     def blank(cls, ident: UUID) -> Self:
         """The aggregate before its first event, for streams that begin and begin again (keys, claimed names)."""
-        aggregate = cast(Self, object.__new__(cls))
+        aggregate = object.__new__(cls)
         aggregate.__base_init__(originator_id=ident, originator_version=0, timestamp=UNSTAMPED)
         aggregate.begin()
         return aggregate

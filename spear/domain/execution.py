@@ -118,9 +118,7 @@ class Execution(Aggregate):
             raise Refused(f"execution {self.id} is {self.status}; it can start only once")
         self._started(instance_id, node_uuid, start.value)
 
-    def complete(
-        self, *, exit_code: int, sha256: str, size: int, content_type: str, duration_us: int
-    ) -> None:
+    def complete(self, *, exit_code: int, sha256: str, size: int, content_type: str, duration_us: int) -> None:
         """The run ended well."""
         if not self.ended:
             self._completed(exit_code, sha256, size, content_type, duration_us)

@@ -1,7 +1,6 @@
 """A live sandbox of a task on a node."""
 
 from enum import StrEnum
-
 from uuid import UUID
 
 from eventsourcing.domain import event

@@ -9,7 +9,6 @@ from eventsourcing.domain import event
 from spear.domain.base import NEXT, UNSTAMPED, Aggregate, event_topic, named, topic
 from spear.errors import NotFound
 
-
 O = TypeVar("O", bound=Aggregate.Event)
 
 

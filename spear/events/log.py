@@ -181,13 +181,16 @@ class EventLog:
 
 
 def _open(path: Path, witness: Witness, *, vfs: str | None) -> ApswRecorder:
-    try:
-        if path.exists():  # read first: a writer that closes would fold a damaged write-ahead log back and delete it
-            with closing(ApswRecorder(path, vfs=vfs, read_only=True)) as found:
-                _check_end(found, witness)
-        return ApswRecorder(path, vfs=vfs)
-    except (apsw.Error, Corrupt) as error:
-        raise StartupError(f"the log {path} cannot be opened ({error}); run `verify`") from error
+    with ExitStack() as opened:
+        try:
+            recorder = opened.enter_context(closing(ApswRecorder(path, vfs=vfs)))
+            recorder.checkpoint_on_close(False)  # it would delete a damaged write-ahead log
+            _check_end(recorder, witness)
+            recorder.checkpoint_on_close(True)
+        except (apsw.Error, Corrupt) as error:
+            raise StartupError(f"the log {path} cannot be opened ({error}); run `verify`") from error
+        opened.pop_all()
+        return recorder
 
 
 def _check_end(recorder: ApswRecorder, witness: Witness) -> None:

@@ -58,7 +58,7 @@ def _connect(path: Path, *, vfs: str, read_only: bool) -> apsw.Connection:
     if not read_only:
         reserved = ctypes.c_int(8)  # room for the page checksum, only settable while the file is new
         db.file_control("main", apsw.SQLITE_FCNTL_RESERVE_BYTES, ctypes.addressof(reserved))
-        for pragma in ("page_size=4096", "journal_mode=WAL", "synchronous=FULL"):
+        for pragma in ("page_size=4096", "journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=8000"):
             db.execute(f"PRAGMA {pragma}").fetchall()
     return db
 
@@ -175,7 +175,7 @@ class ApswRecorder(ApplicationRecorder):
             db = _connect(self._path, vfs=self._vfs, read_only=True)
         try:
             yield db
-        except (apsw.CorruptError, apsw.IOError, apsw.NotADBError) as error:
+        except (apsw.CorruptError, apsw.IOError, apsw.NotADBError, UnicodeDecodeError) as error:
             raise Corrupt(f"the log cannot be read: {error}", details={"file": self._path.name}) from error
         finally:
             self._readers.append(db)
@@ -195,6 +195,10 @@ class ApswRecorder(ApplicationRecorder):
             return 0, chain.GENESIS, 0
         row = self._db.execute("SELECT position, hash, time_us FROM events ORDER BY position DESC LIMIT 1").fetchone()
         return row if row else (0, chain.GENESIS, 0)
+
+    def checkpoint_on_close(self, wanted: bool) -> None:
+        """Whether closing folds the write-ahead log back into the file and deletes it, as it does unless told not to."""
+        self._db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, int(not wanted))
 
     def close(self) -> None:
         """Close readers, then the writer (which folds the write-ahead log back); may be called twice."""

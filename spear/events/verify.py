@@ -72,13 +72,22 @@ def _logical_findings(path: Path, progress: Progress) -> Iterator[Finding]:
             notes = witness.notes()
             yield from (Finding(None, at, f"{witness_path(path).name}: a note is damaged") for at in witness.damage())
     try:
-        with closing(ApswRecorder(path, read_only=True)) as recorder:
-            yield from _end(recorder, notes)
-            yield from _structure(recorder)
-            yield from _events(recorder, progress)
-            yield from _streams_and_topics(recorder)
+        recorder = ApswRecorder(path, read_only=True)
+    except apsw.Error as error:
+        yield Finding(None, None, f"{path.name} cannot be opened: {error}")
+        return
+    with closing(recorder):
+        yield from _as_far_as_readable(_end(recorder, notes))
+        yield from _as_far_as_readable(_structure(recorder))
+        yield from _as_far_as_readable(_streams_and_topics(recorder))
+        yield from _events(recorder, progress)
+
+
+def _as_far_as_readable(check: Iterator[Finding]) -> Iterator[Finding]:
+    try:
+        yield from check
     except (apsw.Error, Corrupt) as error:
-        yield Finding(None, None, f"{path.name} cannot be read: {error}")
+        yield Finding(None, None, str(error))
 
 
 def _header(path: Path) -> Iterator[Finding]:

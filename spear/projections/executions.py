@@ -117,13 +117,23 @@ def _failed(sheets: Sheets, fact: Recorded, e: Execution.ExecutionFailed) -> Non
 def _cancelled(sheets: Sheets, fact: Recorded, e: Execution.ExecutionCancelled) -> None:
     row = _ended(sheets, fact, ExecutionStatus.CANCELLED, e.duration_us)
     if row:
-        row.error_code, row.error, row.reason, row.last_action = "EXECUTION_CANCELLED", e.reason, "terminated", e.last_action
+        row.error_code, row.error, row.reason, row.last_action = (
+            "EXECUTION_CANCELLED",
+            e.reason,
+            "terminated",
+            e.last_action,
+        )
 
 
 def _timed_out(sheets: Sheets, fact: Recorded, e: Execution.ExecutionTimedOut) -> None:
     row = _ended(sheets, fact, ExecutionStatus.TIMEOUT, e.duration_us)
     if row:
-        row.error_code, row.error, row.reason, row.last_action = "EXECUTION_TIMEOUT", e.error, "wall_time", e.last_action
+        row.error_code, row.error, row.reason, row.last_action = (
+            "EXECUTION_TIMEOUT",
+            e.error,
+            "wall_time",
+            e.last_action,
+        )
 
 
 FOLDS = {
@@ -144,9 +154,9 @@ def get_execution(reader: Reader, execution_id: str) -> ExecutionRow | None:
 def list_executions(
     reader: Reader, *, task_id: str = "", status: str = "", instance_id: str = "", after: int = 0, limit: int = 50
 ) -> Page[ExecutionRow]:
-    """Executions, newest first; `total` is not counted (-1), because there may be very many."""
+    """Executions, newest first; `total` is counted (else -1) for one task only, because there may be very many."""
     filters = {"task_id": task_id, "status": status, "instance_id": instance_id}
-    return reader.page(EXECUTIONS, filters, after=after, limit=limit, newest_first=True, count=False)
+    return reader.page(EXECUTIONS, filters, after=after, limit=limit, newest_first=True, count=bool(task_id))
 
 
 def unfinished(reader: Reader, status: ExecutionStatus, *, after: int = 0, limit: int = 500) -> list[ExecutionRow]:

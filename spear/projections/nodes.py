@@ -192,7 +192,8 @@ def list_resources(reader: Reader, uuids: list[str], *, after: str = "", limit: 
     """The resources of these nodes, or of all by id."""
     if uuids:
         marks = ",".join("?" * len(uuids))
-        return reader.rows(RESOURCES, f"node_uuid IN ({marks}) ORDER BY node_uuid LIMIT ?", (*uuids, limit))
+        where = f"node_uuid IN ({marks}) AND node_uuid > ? ORDER BY node_uuid LIMIT ?"
+        return reader.rows(RESOURCES, where, (*uuids, after, limit))
     return reader.rows(RESOURCES, "node_uuid > ? ORDER BY node_uuid LIMIT ?", (after, limit))
 
 

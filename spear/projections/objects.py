@@ -191,7 +191,9 @@ def list_files(reader: Reader, *, q: str = "", after: int = 0, offset: int = 0, 
     where = "(name LIKE ? ESCAPE '\\' OR id LIKE ? ESCAPE '\\')"
     total = reader.values(f"SELECT count(*) FROM files WHERE {where}", (like, like))[0][0]
     rows = reader.rows(
-        FILES, f"{where} AND seq < ? ORDER BY seq DESC LIMIT ? OFFSET ?", (like, like, after or 2**62, limit + 1, offset)
+        FILES,
+        f"{where} AND seq < ? ORDER BY seq DESC LIMIT ? OFFSET ?",
+        (like, like, after or 2**62, limit + 1, offset),
     )
     return Page(rows[:limit], total, rows[limit - 1].seq if len(rows) > limit else 0)
 

@@ -72,7 +72,11 @@ class Reader:
         """Rows by `seq` that match every non-empty filter, beyond the cursor `after` (0: from the start)."""
         wanted = {column: value for column, value in filters.items() if value != ""}
         where = " AND ".join(f"{column} = ?" for column in wanted) or "1"
-        total = self.values(f"SELECT count(*) FROM {table.name} WHERE {where}", list(wanted.values()))[0][0] if count else -1
+        total = (
+            self.values(f"SELECT count(*) FROM {table.name} WHERE {where}", list(wanted.values()))[0][0]
+            if count
+            else -1
+        )
         beyond, order = ("seq < ?", "DESC") if newest_first else ("seq > ?", "ASC")
         cursor = after or (2**62 if newest_first else 0)
         rows = self.rows(

@@ -35,7 +35,7 @@ def folds() -> dict[str, tuple[Fold, ...]]:
     """For each topic, the folds that it goes through."""
     found: dict[str, tuple[Fold, ...]] = {}
     for module in _MODULES:
-        table: dict[Any, Fold] = module.FOLDS  # type: ignore[attr-defined]
+        table: dict[Any, Fold] = module.FOLDS
         for event, fold in table.items():
             found[topic_of(event)] = (*found.get(topic_of(event), ()), fold)
     return found

@@ -45,7 +45,8 @@ class Snapshots:
     def _thin(self) -> None:
         positions = self.positions()
         while len(positions) > KEPT:
-            gaps = [(after - before) / (positions[-1] - at + 1) for before, at, after in zip(positions, positions[1:], positions[2:])]
+            trios = zip(positions, positions[1:], positions[2:], strict=False)
+            gaps = [(after - before) / (positions[-1] - at + 1) for before, at, after in trios]
             self._path(positions.pop(gaps.index(min(gaps)) + 1)).unlink(missing_ok=True)
 
     def _path(self, position: int) -> Path:

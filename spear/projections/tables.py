@@ -50,7 +50,9 @@ class Table(Generic[R]):
     @cached_property
     def schema(self) -> list[str]:
         """The statements that make the table."""
-        columns = ", ".join(f"{c} {_SQL_TYPES.get(t, 'TEXT')} NOT NULL" for c, t in zip(self.columns, self._types, strict=True))
+        columns = ", ".join(
+            f"{c} {_SQL_TYPES.get(t, 'TEXT')} NOT NULL" for c, t in zip(self.columns, self._types, strict=True)
+        )
         made = [f"CREATE TABLE {self.name} ({columns}, PRIMARY KEY ({self.key})) WITHOUT ROWID"]
         for number, index in enumerate(self.indexes):
             made.append(f"CREATE INDEX {self.name}_{number} ON {self.name} ({index})")

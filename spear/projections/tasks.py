@@ -55,9 +55,7 @@ class EndpointRow(msgspec.Struct):
     task_id: str
 
 
-TASKS = Table(
-    "tasks", TaskRow, ("seq", "status, seq", "priority, seq", "node_uuid, seq")
-)
+TASKS = Table("tasks", TaskRow, ("seq", "status, seq", "priority, seq", "node_uuid, seq"))
 TASK_RESULTS = Table("task_results", TaskResultRow)
 ENDPOINTS = Table("endpoints", EndpointRow)
 

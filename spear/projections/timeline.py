@@ -68,5 +68,3 @@ class Timeline:
         """Forget everything made; may be called twice."""
         while self._readers:
             self._readers.popitem()[1].remove()
-
-

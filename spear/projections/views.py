@@ -27,10 +27,10 @@ def quiet(done: int, total: int) -> None:
 class Views:
     """One views file as its single writer sees it."""
 
-    def __init__(self, path: Path, *, pragmas: Sequence[str] = _LIVE) -> None:
+    def __init__(self, path: Path, *, pragmas: Sequence[str] = _LIVE, vfs: str = "unix") -> None:
         self.path = path
         fresh = not path.exists()
-        self._db = apsw.Connection(str(path), vfs="unix")
+        self._db = apsw.Connection(str(path), vfs=vfs)
         self._db.set_busy_timeout(5000)
         for pragma in pragmas:
             self._db.execute(f"PRAGMA {pragma}").fetchall()
@@ -157,5 +157,7 @@ def compare(left: Path, right: Path) -> dict[str, list[str]]:
 
 def _differing(db: apsw.Connection, table: str, key: str) -> list[str]:
     one, two = f"SELECT * FROM main.{table}", f"SELECT * FROM other.{table}"
-    sql = f"SELECT DISTINCT {key} FROM (SELECT * FROM ({one} EXCEPT {two}) UNION ALL SELECT * FROM ({two} EXCEPT {one}))"
+    sql = (
+        f"SELECT DISTINCT {key} FROM (SELECT * FROM ({one} EXCEPT {two}) UNION ALL SELECT * FROM ({two} EXCEPT {one}))"
+    )
     return [str(value) for (value,) in db.execute(f"{sql} LIMIT 20")]

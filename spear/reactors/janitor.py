@@ -27,16 +27,14 @@ class Collector:
         self._reader, self._blobs, self._clock = reader, blobs, clock
         self._bookmark, self._retention_s = bookmark, retention_s
 
-    def collect(self) -> int:
-        """Delete what is due; returns how many. Content that came into use again is left alone."""
+    def collect(self) -> None:
+        """Delete what is due; content that came into use again is left alone."""
         until = self._clock.now_us() - self._retention_s * _S
-        deleted = 0
         while due := objects.unused_blobs(self._reader, after_us=self._read(), until_us=until):
             for row in due:
                 if objects.blob_uses(self._reader, row.sha256) == 0:
-                    deleted += self._blobs.delete(row.sha256)
+                    self._blobs.delete(row.sha256)
             self._write(due[-1].unused_since_us)
-        return deleted
 
     def _read(self) -> int:
         try:

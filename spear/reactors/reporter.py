@@ -40,7 +40,7 @@ class Reporter:
         self._nodes.report_resources(origin, self.node_uuid, numbers=self._measure(), resource_metadata={})
 
     def _register(self) -> None:
-        self.node_uuid = self._nodes.register(
+        self.node_uuid, _ = self._nodes.register(
             Origin("reporter"),
             ip_address=self._ip_address,
             port=self._port,

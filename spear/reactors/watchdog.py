@@ -1,6 +1,7 @@
 """Notices silence: nodes that stopped beating, executions and instances whose process died."""
 
 from collections.abc import Callable
+from functools import partial
 
 from spear.domain.execution import ExecutionStatus
 from spear.errors import NotFound
@@ -33,7 +34,7 @@ class Watchdog:
         for row in nodes.silent_nodes(self._reader, before_us=now - self._timeout_s * _S):
             silent_s = (now - row.last_heartbeat_us) // _S
             reason = f"no heartbeat for {silent_s} s; the timeout is {self._timeout_s} s"
-            _unless_gone(lambda uuid=row.uuid, why=reason: self._nodes.lose(ORIGIN, uuid, why))
+            _unless_gone(partial(self._nodes.lose, ORIGIN, row.uuid, reason))
 
     def clean_up(self) -> None:
         """Remove nodes that are offline and have been silent for the timeout and the removal time."""
@@ -41,10 +42,10 @@ class Watchdog:
         silence_s = self._timeout_s + self._removal_s
         for row in nodes.offline_nodes(self._reader, before_us=now - silence_s * _S):
             reason = f"offline; no heartbeat for {(now - row.last_heartbeat_us) // _S} s"
-            _unless_gone(lambda uuid=row.uuid, why=reason: self._nodes.delete(ORIGIN, uuid, why))
+            _unless_gone(partial(self._nodes.delete, ORIGIN, row.uuid, reason))
 
 
-def _unless_gone(command: Callable[[], None]) -> None:
+def _unless_gone(command: Callable[[], object]) -> None:
     try:
         command()
     except NotFound:

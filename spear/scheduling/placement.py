@@ -34,7 +34,9 @@ class Placed:
     score: float
 
 
-def place(candidates: Iterable[Candidate], *, now_us: int, heartbeat_timeout_s: int, most: int, pinned: str = "") -> list[Placed]:
+def place(
+    candidates: Iterable[Candidate], *, now_us: int, heartbeat_timeout_s: int, most: int, pinned: str = ""
+) -> list[Placed]:
     """The `most` best of the nodes that live, are not blocked by recent failures and fit the pin; best first."""
     fits = [
         Placed(c.node_uuid, c.ip_address, c.port, score(c))

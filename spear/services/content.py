@@ -3,11 +3,11 @@
 import io
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from typing import BinaryIO, NamedTuple
 
-from spear.errors import Corrupt, TooLarge
+from spear.errors import Corrupt, NotFound, SpearError, TooLarge
 from spear.ports import BlobStore
 
 INLINE_BYTES = 4096
@@ -45,18 +45,32 @@ class Contents:
         return Content(blob.sha256, blob.size, "")
 
     @contextmanager
-    def open(self, content: Content) -> Iterator[BinaryIO]:
-        """A seekable reader over verified content; raises `Corrupt` or `NotFound`."""
+    def open(self, content: Content, *, live: bool = True) -> Iterator[BinaryIO]:
+        """A seekable reader over verified content; raises `Corrupt`, also when the bytes are gone.
+
+        Content that is not `live`, of the past, may have been collected: `NotFound`.
+        """
         if content.inline or not content.size:
             yield io.BytesIO(_inline(content))
             return
-        with self._blobs.open(content.sha256) as reader:
+        with ExitStack() as stack:
+            try:
+                reader = stack.enter_context(self._blobs.open(content.sha256))
+            except NotFound:
+                raise _gone(content.sha256, live) from None
             yield reader
 
     def read(self, content: Content) -> bytes:
         """All of it."""
         with self.open(content) as reader:
             return reader.read()
+
+
+def _gone(sha256: str, live: bool) -> SpearError:
+    details = {"sha256": sha256}
+    if live:
+        return Corrupt(f"the content {sha256} is missing from the store", details=details)
+    return NotFound(f"the content {sha256} of that time was collected", code="CONTENT_COLLECTED", details=details)
 
 
 def _inline(content: Content) -> bytes:

@@ -198,5 +198,12 @@ def _only_cancelled(row: ExecutionRow) -> ExecutionRow:
 
 
 def _fingerprint(call: Call) -> str:
-    asked = (call.input, call.input_content_type, call.args, sorted(call.environment.items()), call.mode, call.timeout_ms)
+    asked = (
+        call.input,
+        call.input_content_type,
+        call.args,
+        sorted(call.environment.items()),
+        call.mode,
+        call.timeout_ms,
+    )
     return sha256(msgspec.msgpack.encode(asked)).hexdigest()

@@ -1,16 +1,17 @@
 """Files: upload, read, delete."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import BinaryIO
 
 from spear.domain.file import File
 from spear.errors import NotFound
-from spear.events.record import Origin
+from spear.events.record import Committed, Origin
 from spear.ports import BlobStore, Ids
 from spear.projections import objects as views
 from spear.projections.objects import FileRow
 from spear.projections.reader import Reader
+from spear.services.content import Content
 from spear.services.unit import Unit, as_uuid, retrying
 
 
@@ -40,16 +41,16 @@ class Files:
         with self._blobs.open(self.get(file_id).sha256) as reader:
             yield reader
 
-    def read_row(self, row: FileRow) -> AbstractContextManager[BinaryIO]:
-        """A reader over the verified bytes of a file as some reader saw it."""
-        return self._blobs.open(row.sha256)
+    def content(self, row: FileRow) -> Content:
+        """Where the bytes of a file are."""
+        return Content(row.sha256, row.size, "")
 
-    def delete(self, origin: Origin, file_id: str, reason: str) -> None:
+    def delete(self, origin: Origin, file_id: str, reason: str) -> Committed:
         """Take the file away; raises `NotFound`."""
 
-        def attempt() -> None:
+        def attempt() -> Committed:
             file = self._unit.get(File, file_id)
             file.delete(reason)
-            self._unit.save(origin, file)
+            return self._unit.save(origin, file)
 
-        retrying(attempt)
+        return retrying(attempt)

@@ -1,8 +1,9 @@
 """Nodes: register, update, beat, report, lose, delete, place."""
 
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
-from spear.domain.node import Node, OutcomeClass, OutcomeReported, ResourcesReported
+from spear.domain.node import Heartbeat, Node, OutcomeClass, OutcomeReported, ResourcesReported
 from spear.errors import NotFound
 from spear.events.record import Committed, Origin
 from spear.ports import Clock, Ids
@@ -10,10 +11,11 @@ from spear.projections import nodes as views
 from spear.projections.nodes import NodeRow, ResourceRow
 from spear.projections.reader import Reader
 from spear.scheduling.placement import Candidate, Placed, place
-from spear.services.unit import Unit, retrying
+from spear.services.unit import Unit, as_uuid, retrying
 
 _FLEET = 10_000
 Number = int | float
+R = TypeVar("R", NodeRow, ResourceRow)
 
 
 class Nodes:
@@ -23,11 +25,20 @@ class Nodes:
         self._unit, self._reader, self._ids, self._clock = unit, reader, ids, clock
         self._heartbeat_timeout_s = heartbeat_timeout_s
 
-    def register(self, origin: Origin, *, ip_address: str, port: int, http_port: int, metadata: dict[str, str]) -> str:
+    def register(
+        self, origin: Origin, *, ip_address: str, port: int, http_port: int, metadata: dict[str, str]
+    ) -> tuple[str, Committed]:
         """Add a node; returns the uuid that it gets."""
         node = Node(id=self._ids.new(), ip_address=ip_address, port=port, http_port=http_port, metadata=metadata)
-        self._unit.save(origin, node)
-        return str(node.id)
+        return str(node.id), self._unit.save(origin, node)
+
+    def get(self, uuid: str, *, reader: Reader | None = None) -> NodeRow:
+        """The node; raises `NotFound`."""
+        return _known(views.get_node(reader or self._reader, str(as_uuid("node", uuid))), "node", uuid)
+
+    def resources(self, uuid: str, *, reader: Reader | None = None) -> ResourceRow:
+        """What the node last reported; raises `NotFound`."""
+        return _known(views.get_resource(reader or self._reader, str(as_uuid("resource", uuid))), "resource", uuid)
 
     def update(
         self,
@@ -45,7 +56,7 @@ class Nodes:
         def attempt() -> Committed:
             node = self._unit.get(Node, uuid)
             node.update(ip_address=ip_address, port=port, http_port=http_port, status=status, metadata=metadata)
-            return self._unit.save(origin, node)
+            return self._unit.save(origin, node, more=[node.observe(Heartbeat, health_info={})])
 
         return retrying(attempt)
 
@@ -72,17 +83,17 @@ class Nodes:
         """The node was silent for too long."""
         self._tell(origin, uuid, lambda node: node.lose(reason))
 
-    def delete(self, origin: Origin, uuid: str, reason: str) -> None:
+    def delete(self, origin: Origin, uuid: str, reason: str) -> Committed:
         """Remove the node; raises `NotFound`."""
-        self._tell(origin, uuid, lambda node: node.delete(reason))
+        return self._tell(origin, uuid, lambda node: node.delete(reason))
 
-    def _tell(self, origin: Origin, uuid: str, command: Callable[[Node], None]) -> None:
-        def attempt() -> None:
+    def _tell(self, origin: Origin, uuid: str, command: Callable[[Node], None]) -> Committed:
+        def attempt() -> Committed:
             node = self._unit.get(Node, uuid)
             command(node)
-            self._unit.save(origin, node)
+            return self._unit.save(origin, node)
 
-        retrying(attempt)
+        return retrying(attempt)
 
     def place(self, *, most: int, pinned: str = "") -> list[Placed]:
         """The best nodes for a task, best first; an empty list when none can run it."""
@@ -124,10 +135,9 @@ class Nodes:
 _NUMBERS = [name for name in views.RESOURCES.columns if name not in ("node_uuid", "updated_at_us", "resource_metadata")]
 
 
-def known(row: NodeRow | None, uuid: str) -> NodeRow:
-    """The row; raises `NotFound` when there is none."""
+def _known(row: R | None, noun: str, uuid: str) -> R:
     if row is None:
-        raise NotFound.noun("node", uuid)
+        raise NotFound.noun(noun, uuid)
     return row
 
 

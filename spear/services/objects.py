@@ -1,11 +1,12 @@
 """Objects: put, read, list, references, pins, delete."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from spear.domain.object import Object
-from spear.errors import Invalid, NotFound
-from spear.events.record import Origin
+from spear.errors import Invalid, NotFound, PreconditionFailed
+from spear.events.record import Committed, Origin
 from spear.projections import objects as views
 from spear.projections.objects import ObjectRow
 from spear.projections.reader import Reader
@@ -27,6 +28,48 @@ def split_name(name: str) -> tuple[str, str]:
     return bucket, key
 
 
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What must be true of an object for a write to happen: that it has this version, is absent, or is present."""
+
+    version: int | None = None
+    absent: bool = False
+    present: bool = False
+
+    def check(self, current: int) -> None:
+        """Raise `PreconditionFailed` unless it holds for an object of version `current` (0: there is none)."""
+        wanted = _expected(self, current)
+        if wanted:
+            raise PreconditionFailed(
+                f"the object's version is {current or 'none'}, expected {wanted}; read it again",
+                details={"version": current} if current else {},
+            )
+
+
+def _expected(condition: Condition, current: int) -> str:
+    if condition.absent and current:
+        return "no object"
+    if condition.present and not current:
+        return "any version"
+    return "" if condition.version in (None, current) else f"version {condition.version}"
+
+
+ALWAYS = Condition()
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one write left behind: the object's version, references and pin, and whether it is (newly) there."""
+
+    name: str
+    version: int
+    refs: int
+    pinned: bool
+    present: bool
+    created: bool
+    committed: Committed
+
+
 class Objects:
     """What can be asked of the object store."""
 
@@ -40,24 +83,26 @@ class Objects:
         source: BinaryIO,
         *,
         content_type: str,
-        if_version: int | None = None,
-        if_absent: bool = False,
+        condition: Condition = ALWAYS,
         metadata: dict[str, str] | None = None,
-    ) -> ObjectRow:
+    ) -> tuple[Written, Content]:
         """Write a new version; raises `TooLarge`, or `PreconditionFailed` and keeps what was there."""
         bucket, key = split_name(name)
+        self._refuse_early(f"{bucket}/{key}", condition)
         kept = self._contents.keep(source, limit=self._limit)
 
-        def attempt() -> ObjectRow:
-            found = self._unit.blank_or_loaded(Object, Object.ident(bucket, key))
+        def put(found: Object) -> None:
             found.put(
                 bucket, key, sha256=kept.sha256, size=kept.size, inline=kept.inline, content_type=content_type,
-                metadata=metadata, if_version=if_version, if_absent=if_absent,
+                metadata=metadata,
             )  # fmt: skip
-            self._unit.save(origin, found)
-            return self.get(name)
 
-        return retrying(attempt)
+        return self._tell(origin, name, put, condition=condition), kept
+
+    def _refuse_early(self, name: str, condition: Condition) -> None:
+        if condition != ALWAYS:
+            row = views.get_object(self._reader, name)
+            condition.check(row.version if row else 0)
 
     def get(self, name: str, *, reader: Reader | None = None) -> ObjectRow:
         """The live version (or the one that `reader` sees); raises `NotFound`."""
@@ -71,41 +116,58 @@ class Objects:
         """Where the bytes of a version are."""
         return Content(row.sha256, row.size, row.inline)
 
-    def add_ref(self, origin: Origin, name: str, count: int) -> ObjectRow:
+    def add_ref(self, origin: Origin, name: str, count: int) -> Written:
         """Hold the object `count` times more."""
-        self._tell(origin, name, lambda o: o.add_ref(count))
-        return self.get(name)
+        return self._tell_present(origin, name, lambda o: o.add_ref(count))
 
-    def remove_ref(self, origin: Origin, name: str, count: int) -> ObjectRow | None:
-        """Let go `count` times; None when that deleted the object."""
-        self._tell(origin, name, lambda o: o.remove_ref(count))
-        return self._if_there(name)
+    def remove_ref(self, origin: Origin, name: str, count: int) -> Written:
+        """Let go `count` times; at zero an unpinned object is gone."""
+        return self._tell_present(origin, name, lambda o: o.remove_ref(count))
 
-    def pin(self, origin: Origin, name: str) -> ObjectRow:
+    def pin(self, origin: Origin, name: str) -> Written:
         """Keep the object whatever its references say."""
-        self._tell(origin, name, lambda o: o.pin())
-        return self.get(name)
+        return self._tell_present(origin, name, lambda o: o.pin())
 
-    def unpin(self, origin: Origin, name: str) -> ObjectRow | None:
-        """Let references decide again; None when that deleted the object."""
-        self._tell(origin, name, lambda o: o.unpin())
-        return self._if_there(name)
+    def unpin(self, origin: Origin, name: str) -> Written:
+        """Let references decide again; an object without any is gone."""
+        return self._tell_present(origin, name, lambda o: o.unpin())
 
-    def delete(self, origin: Origin, name: str, *, force: bool = False, if_version: int | None = None) -> None:
-        """Remove the object; a pinned one only by force."""
-        self._tell(origin, name, lambda o: o.delete("deleted by request", force=force, if_version=if_version))
+    def delete(self, origin: Origin, name: str, *, force: bool = False, condition: Condition = ALWAYS) -> Written:
+        """Remove the object; a pinned one only by force. Raises `PreconditionFailed`."""
+        reason = "deleted by request"
+        return self._tell_present(origin, name, lambda o: o.delete(reason, force=force), condition=condition)
 
-    def _if_there(self, name: str) -> ObjectRow | None:
-        return views.get_object(self._reader, "/".join(split_name(name)))
-
-    def _tell(self, origin: Origin, name: str, command: Callable[[Object], None]) -> None:
-        bucket, key = split_name(name)
-
-        def attempt() -> None:
-            found = self._unit.blank_or_loaded(Object, Object.ident(bucket, key))
+    def _tell_present(
+        self, origin: Origin, name: str, command: Callable[[Object], None], *, condition: Condition = ALWAYS
+    ) -> Written:
+        def tell(found: Object) -> None:
             if not found.present:
                 raise NotFound.noun("object", name)
             command(found)
-            self._unit.save(origin, found)
 
-        retrying(attempt)
+        return self._tell(origin, name, tell, condition=condition)
+
+    def _tell(self, origin: Origin, name: str, command: Callable[[Object], None], *, condition: Condition) -> Written:
+        bucket, key = split_name(name)
+
+        def attempt() -> Written:
+            found = self._unit.blank_or_loaded(Object, Object.ident(bucket, key))
+            was_there = found.present
+            condition.check(found.object_version if was_there else 0)
+            command(found)
+            committed = self._unit.save(origin, found)
+            return _written(f"{bucket}/{key}", found, was_there, committed)
+
+        return retrying(attempt)
+
+
+def _written(name: str, found: Object, was_there: bool, committed: Committed) -> Written:
+    return Written(
+        name,
+        found.object_version,
+        found.refs,
+        found.pinned,
+        present=found.present,
+        created=found.present and not was_there,
+        committed=committed,
+    )

@@ -73,7 +73,13 @@ class Runs:
         self._emptied: Ticket | None = None
 
     def enter(
-        self, task: TaskRow, spec: RunSpec, *, origin: Origin, waits: bool, output_content_type: str = OUTPUT_CONTENT_TYPE
+        self,
+        task: TaskRow,
+        spec: RunSpec,
+        *,
+        origin: Origin,
+        waits: bool,
+        output_content_type: str = OUTPUT_CONTENT_TYPE,
     ) -> Work:
         """Take an execution on; raises `Overloaded` when the queue is full and `Unavailable` while closing.
 
@@ -194,7 +200,9 @@ class Runs:
         key = f"{work.task.task_id}/{work.execution_id}"
         result = Object.blank(Object.ident(RESULTS_BUCKET, key))
         content_type = work.output_content_type
-        result.put(RESULTS_BUCKET, key, sha256=kept.sha256, size=kept.size, inline=kept.inline, content_type=content_type)
+        result.put(
+            RESULTS_BUCKET, key, sha256=kept.sha256, size=kept.size, inline=kept.inline, content_type=content_type
+        )
         execution.complete(
             exit_code=outcome.exit_code or 0,
             sha256=kept.sha256,
@@ -293,5 +301,3 @@ def in_background(runs: Runs, work: Work) -> Callable[[], None]:
             log.error("execution %s: its end is not recorded yet: %s", work.execution_id, error.message)
 
     return main
-
-

@@ -11,7 +11,7 @@ from spear.ports import Ids, Limits
 from spear.projections import tasks as views
 from spear.projections.reader import Reader
 from spear.projections.tasks import TaskRow
-from spear.services.unit import Unit, retrying
+from spear.services.unit import Unit, as_uuid, retrying
 
 _ENDPOINT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CEILINGS = {  # the config keys of a task's limits, with the most that each may ask for
@@ -73,22 +73,21 @@ class Tasks:
         metadata: dict[str, str],
         config: dict[str, str],
         executable: Executable,
-    ) -> str:
+    ) -> tuple[str, Committed]:
         """Add a task; returns its id. Raises `AlreadyExists` when another task owns the endpoint."""
         check_limits(config)
         endpoint = endpoint_name(endpoint)
         task_id = self._ids.new()
 
-        def attempt() -> None:
+        def attempt() -> Committed:
             task = Task(
                 id=task_id, name=name, description=description, priority=priority, node_uuid=node_uuid,
                 endpoint=endpoint, version=version, capabilities=capabilities, metadata=metadata, config=config,
                 executable=executable,
             )  # fmt: skip
-            self._unit.save(origin, task, *self._claim(endpoint, task_id))
+            return self._unit.save(origin, task, *self._claim(endpoint, task_id))
 
-        retrying(attempt)
-        return str(task_id)
+        return str(task_id), retrying(attempt)
 
     def _claim(self, endpoint: str, task_id: UUID) -> list[Endpoint]:
         if not endpoint or is_url(endpoint):
@@ -132,9 +131,12 @@ class Tasks:
 
         return retrying(attempt)
 
-    def get(self, task_id: str) -> TaskRow:
+    def get(self, task_id: str, *, reader: Reader | None = None) -> TaskRow:
         """The task; raises `NotFound`."""
-        return known(views.get_task(self._reader, task_id), task_id)
+        row = views.get_task(reader or self._reader, str(as_uuid("task", task_id)))
+        if row is None:
+            raise NotFound.noun("task", task_id)
+        return row
 
     def at_endpoint(self, endpoint: str) -> TaskRow:
         """The task that owns the endpoint; raises `NotFound`."""
@@ -142,13 +144,6 @@ class Tasks:
         if not task_id:
             raise NotFound.noun("endpoint", endpoint)
         return self.get(task_id)
-
-
-def known(row: TaskRow | None, task_id: str) -> TaskRow:
-    """The row; raises `NotFound` when there is none."""
-    if row is None:
-        raise NotFound.noun("task", task_id)
-    return row
 
 
 def check_limits(config: dict[str, str]) -> None:

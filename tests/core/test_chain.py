@@ -1,5 +1,5 @@
-from msgspec.structs import replace
 import pytest
+from msgspec.structs import replace
 
 from spear.events.chain import GENESIS, first_break, link
 from spear.events.record import Origin, Pending, Recorded

@@ -64,9 +64,7 @@ def test_the_table_names_every_hostcall_with_its_signature() -> None:
     def listed(kinds: tuple[str, ...]) -> str:
         return f"({', '.join(kinds)})"
 
-    table = {
-        row.name: f"{listed(row.parameters)} -> {row.results[0] if row.results else '()'}" for row in HOSTCALLS
-    }
+    table = {row.name: f"{listed(row.parameters)} -> {row.results[0] if row.results else '()'}" for row in HOSTCALLS}
     assert table == SIGNATURES
 
 

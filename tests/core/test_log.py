@@ -65,7 +65,11 @@ def upload(number: int) -> list:
 def beat() -> list:
     return [
         Heartbeat(
-            originator_id=observations(NODE), originator_version=NEXT, timestamp=UNSTAMPED, node_uuid=str(NODE), health_info={}
+            originator_id=observations(NODE),
+            originator_version=NEXT,
+            timestamp=UNSTAMPED,
+            node_uuid=str(NODE),
+            health_info={},
         )
     ]
 
@@ -215,7 +219,9 @@ def test_times_never_go_back_when_the_clock_does(tmp_path):
         assert log.commit(upload(3), ORIGIN).time_us == first
 
 
-@pytest.mark.parametrize("sql", ["UPDATE events SET actor = 'me'", "DELETE FROM events", "DELETE FROM events WHERE position = 1"])
+@pytest.mark.parametrize(
+    "sql", ["UPDATE events SET actor = 'me'", "DELETE FROM events", "DELETE FROM events WHERE position = 1"]
+)
 def test_events_are_never_changed_or_removed(opened, sql):
     opened.log.commit(upload(1), ORIGIN)
     with pytest.raises(apsw.ConstraintError, match="events are never (changed|removed)"):

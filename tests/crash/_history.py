@@ -56,7 +56,9 @@ class World:
         return sha256(text.encode()).hexdigest(), len(text), self.random.choice(["", text])
 
     def new_node(self) -> Node:
-        return Node(id=self.ident(), ip_address="10.0.0.1", port=self.random.randrange(1, 9999), http_port=80, metadata={})
+        return Node(
+            id=self.ident(), ip_address="10.0.0.1", port=self.random.randrange(1, 9999), http_port=80, metadata={}
+        )
 
     def new_task(self) -> Task:
         executable = {"type": "wasm", "uri": "object://a", "name": "a", "checksum_sha256": "", "args": [], "env": {}}
@@ -176,7 +178,10 @@ class World:
         if not present:
             return []
         item = self.random.choice(present)
-        self.random.choice([item.add_ref, item.remove_ref, item.pin, item.unpin, lambda: item.delete("old", force=True)])()
+        self.random.choice([
+            item.add_ref, lambda: item.refs and item.remove_ref(), item.pin, item.unpin,
+            lambda: item.delete("old", force=True),
+        ])()  # fmt: skip
         return item.collect_events()
 
     def upload(self) -> Events:

@@ -37,7 +37,9 @@ class Store(NamedTuple):
 
 def make_log(folder: Path, **changes) -> EventLog:
     """The log of this directory, not started."""
-    return EventLog(folder / LOG, **{"clock": SteadyClock(), "bell": ThreadBell(), "threads": InlineThreads()} | changes)
+    return EventLog(
+        folder / LOG, **{"clock": SteadyClock(), "bell": ThreadBell(), "threads": InlineThreads()} | changes
+    )
 
 
 @contextmanager

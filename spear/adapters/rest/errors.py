@@ -1,23 +1,18 @@
 """The one place that turns errors into answers: `{"error": CODE, "message": text, "details": {...}}`."""
 
-import logging
-
 import msgspec
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from spear.errors import Overloaded, PreconditionFailed, SpearError, UnsatisfiableRange
 
-log = logging.getLogger(__name__)
 _CODES = {
     400: "MALFORMED_REQUEST",
     404: "ROUTE_NOT_FOUND",
     405: "METHOD_NOT_ALLOWED",
-    408: "REQUEST_TIMEOUT",
     413: "TOO_LARGE",
-    414: "URI_TOO_LONG",
     415: "UNSUPPORTED_MEDIA_TYPE",
-    422: "INVALID_ARGUMENT",
+    500: "INTERNAL",
 }
 
 
@@ -42,25 +37,23 @@ def render(error: SpearError) -> Response:
 
 
 def _http(error: HTTPException) -> Response:
+    """The answer for what the router found wrong, and for a bug: Flask has logged it once, with its traceback."""
     status = error.code or 500
-    messages = getattr(error, "data", {}).get("messages")
-    if status in (400, 422) and messages:
-        place, fields = next(iter(messages.items()))
-        return answer(status, _CODES[status], _first_problem(place, fields), messages)
-    text = f"no route {request.method} {request.path[:200]}" if status == 404 else str(error.description)
-    response = answer(status, _CODES.get(status, error.name.upper().replace(" ", "_")), text, {})
+    code = _CODES.get(status, error.name.upper().replace(" ", "_"))
+    response = answer(status, code, _text(status, error), {"correlation": g.correlation} if status == 500 else {})
     if "Allow" in (original := error.get_response().headers):
         response.headers["Allow"] = original["Allow"]
     return response
 
 
-def _first_problem(place: str, fields: object) -> str:
-    path: list[str] = []
-    while isinstance(fields, dict) and fields:
-        name, fields = next(iter(fields.items()))
-        path.append(str(name))
-    problem = "; ".join(str(text) for text in fields) if isinstance(fields, list) else str(fields)
-    return f"{'.'.join(path) or place}: {problem}"
+def _text(status: int, error: HTTPException) -> str:
+    if status == 404:
+        return f"no route {request.method} {request.path[:200]}"
+    if status == 405:
+        return f"{request.method} is not allowed on {request.path[:200]}"
+    if status == 500:
+        return f"an unexpected error; the server's log tells more under correlation {g.correlation}"
+    return str(error.description)
 
 
 def install(app: Flask) -> None:

@@ -1,47 +1,48 @@
-"""`POST /e/<endpoint>`: the raw body goes in, the raw output comes out."""
+"""`POST /e/<endpoint>`: the raw body goes in, the raw output comes out under the input's content type."""
 
-from flask import Blueprint, Response, request
+from flask import Response
 
-from spear.adapters.rest.requests import origin
+from spear.adapters.rest import content
+from spear.adapters.rest.errors import render
+from spear.adapters.rest.requests import origin, read_body
 from spear.adapters.rest.resources.executions import idempotency_key
-from spear.errors import ExecutionFailed, ExecutionTimedOut, SpearError, TooLarge
+from spear.adapters.rest.schemas import Resource
+from spear.errors import ExecutionFailed, ExecutionTimedOut, SpearError
 from spear.ports import End, Outcome
-from spear.services.executions import OUTPUT_CONTENT_TYPE, Call
+from spear.services.executions import Call
 from spear.services.platform import Platform
 
-_FORM = "application/x-www-form-urlencoded"  # what curl says of any -d; it is never what an agent means
+ID_HEADER = "X-Execution-Id"
 
 
-def make(platform: Platform) -> Blueprint:
+def make(platform: Platform) -> Resource:
     """The route /e/<endpoint>."""
-    door = Blueprint("gateway", __name__)
+    door = Resource("gateway", __name__, description="Call an agent by its endpoint")
     service, tasks, limit = platform.executions, platform.tasks, platform.config.max_upload_bytes
 
     @door.post("/e/<endpoint>")
+    @content.takes_bytes(door)
+    @content.answers_bytes(door, refuses=(409, 429, 502, 504))
     def invoke(endpoint: str) -> Response:
-        task = tasks.at_endpoint(endpoint)
-        data = read_body(limit)
-        content_type = request.content_type or OUTPUT_CONTENT_TYPE
-        kept = OUTPUT_CONTENT_TYPE if content_type.startswith(_FORM) else content_type
+        task, kept = tasks.at_endpoint(endpoint), content.content_type()
         call = Call(
-            input=data, input_content_type=kept, output_content_type=kept, idempotency_key=idempotency_key()
+            input=read_body(limit),
+            input_content_type=kept,
+            output_content_type=kept,
+            idempotency_key=idempotency_key(),
         )
         execution_id, outcome = service.request(origin(), task, call)
-        outcome = outcome or _earlier(platform, execution_id)
-        if outcome.end is not End.COMPLETED:
-            raise failure(execution_id, outcome)
-        return Response(outcome.output, mimetype=kept, headers={"X-Execution-Id": execution_id})
+        response = _answer(execution_id, outcome or _earlier(platform, execution_id), kept)
+        response.headers[ID_HEADER] = execution_id
+        return response
 
     return door
 
 
-def read_body(limit: int) -> bytes:
-    """The whole request body; raises `TooLarge` over `limit` bytes, before reading it when its length is told."""
-    told = request.content_length
-    data = b"" if told is not None and told > limit else request.stream.read(limit + 1)
-    if (told or 0) > limit or len(data) > limit:
-        raise TooLarge(f"the body is larger than the limit of {limit} bytes", details={"limit": limit})
-    return data
+def _answer(execution_id: str, outcome: Outcome, content_type: str) -> Response:
+    if outcome.end is not End.COMPLETED:
+        return render(failure(execution_id, outcome))
+    return Response(outcome.output, content_type=content_type, headers={"X-Content-Type-Options": "nosniff"})
 
 
 def _earlier(platform: Platform, execution_id: str) -> Outcome:

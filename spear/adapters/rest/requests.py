@@ -1,20 +1,22 @@
-"""What every request has: who asks, a correlation id, a version of the world to look at, bounded paging."""
+"""What every request has: who asks, a correlation id, a body of bounded size, a version of the world to look at."""
 
 import re
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import msgspec
 from flask import g, request
-from marshmallow import Schema, ValidationError, fields, validate
+from werkzeug.exceptions import UnsupportedMediaType
 
-from spear.errors import Invalid
+from spear.errors import Invalid, Malformed, TooLarge
 from spear.events.record import Committed, Origin
 from spear.projections.reader import Reader
 from spear.services.platform import Platform
 
+MAX_JSON_BYTES = 2 * 1024 * 1024
 _CORRELATION = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-_CURSOR_MOST = 2**62
-_ANY = 2**31 - 1
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def correlation() -> str:
@@ -52,50 +54,38 @@ def _at(platform: Platform, text: str) -> int:
         moment = None
     if moment is None or moment.tzinfo is None:
         raise Invalid.field("as_of", text, "a position or an RFC 3339 time such as 2026-01-31T12:00:00Z")
-    epoch = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
-    return platform.log.position_at((moment - epoch) // timedelta(microseconds=1))
+    return platform.log.position_at((moment - _EPOCH) // timedelta(microseconds=1))
 
 
-class AsOf(Schema):
-    """Every read of the past takes this."""
-
-    as_of = fields.String(metadata={"description": "position or RFC 3339 time to look back at"})
-
-
-class Paged(AsOf):
-    """Bounded pages: `after` is the cursor that the page before returned as `next_after`."""
-
-    limit = fields.Integer(load_default=100, validate=validate.Range(1, 1000))
-    after = fields.Integer(load_default=0, validate=validate.Range(0, _CURSOR_MOST))
-
-
-class OffsetPaged(Paged):
-    """The same, for clients that count rows."""
-
-    offset = fields.Integer(load_default=0, validate=validate.Range(0, _ANY))
+def read_body(limit: int) -> bytes:
+    """The whole request body; raises `TooLarge` over `limit` bytes, before reading it when its length is told."""
+    told = request.content_length
+    if not told and "HTTP_TRANSFER_ENCODING" not in request.environ:
+        return b""
+    try:
+        data = b"" if told is not None and told > limit else request.stream.read(limit + 1)
+    except OSError as error:
+        raise Malformed(f"body: cannot be read: {error}") from None
+    if (told or 0) > limit or len(data) > limit:
+        raise TooLarge(f"the body is larger than the limit of {limit} bytes", details={"limit": limit})
+    return data
 
 
-class Text(fields.String):
-    """Printable text of bounded length without control characters that could not be stored or shown."""
-
-    def __init__(self, most: int = 1024, **kwargs: object) -> None:
-        super().__init__(validate=[validate.Length(max=most), no_controls], **kwargs)  # type: ignore[arg-type]
-
-
-def no_controls(value: str) -> None:
-    """Refuse NUL and lone surrogates, which neither UTF-8 nor environments can hold."""
-    if "\x00" in value or any("\ud800" <= c <= "\udfff" for c in value):
-        raise ValidationError("expected text without NUL or lone surrogates")
-
-
-def text_map(most: int = 64) -> fields.Dict:
-    """A map of text to text with a bounded number of entries."""
-    return fields.Dict(keys=Text(256), values=Text(8192), validate=validate.Length(max=most))
+def read_json() -> object:
+    """The JSON in the body, {} when there is no body; raises `Malformed`, `TooLarge` or an HTTP 415."""
+    data = read_body(MAX_JSON_BYTES)
+    if not data:
+        return {}
+    if not request.is_json:
+        raise UnsupportedMediaType(f"Content-Type: got {request.mimetype!r}, expected application/json")
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Malformed(f"body: {error}; {len(data)} bytes were read, expected one JSON object") from None
+    except RecursionError:
+        raise Malformed("body: the JSON is nested too deeply") from None
 
 
-class ErrorBody(Schema):
-    """The one shape of every error."""
-
-    error = fields.String(required=True)
-    message = fields.String(required=True)
-    details = fields.Dict(required=True)
+def query_values() -> Mapping[str, str]:
+    """The query string's fields; of one that is given twice, the first counts."""
+    return request.args

@@ -23,8 +23,11 @@ def check_header(content: bytes) -> None:
 def check_exports(module: Module) -> None:
     """Refuse a module that offers no way in: a memory `memory` and a function `_start` without parameters."""
     exports = {one.name: one.type for one in module.exports}
-    if not isinstance(exports.get("memory"), MemoryType):
+    memory = exports.get("memory")
+    if not isinstance(memory, MemoryType):
         raise InvalidConfiguration("the module exports no memory named memory")
+    if memory.is_shared:
+        raise InvalidConfiguration("the module's memory is a shared memory; expected one of its own")
     start = exports.get("_start")
     if not isinstance(start, FuncType) or start.params or start.results:
         raise InvalidConfiguration("the module exports no function named _start without parameters and results")

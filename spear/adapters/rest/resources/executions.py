@@ -4,50 +4,95 @@ from base64 import b64decode, b64encode
 from typing import Any
 
 from flask import g, request
-from flask_smorest import Blueprint
-from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import ValidationError, fields, validates_schema
 
-from spear.adapters.rest.requests import AsOf, Paged, Text, origin, reader, text_map
-from spear.adapters.rest.resources.nodes import AnyObject
+from spear.adapters.rest.paging import AsOf, Paged
+from spear.adapters.rest.requests import origin, reader
 from spear.adapters.rest.resources.tasks import Reason
+from spear.adapters.rest.schemas import (
+    TEXTS,
+    Ident,
+    Resource,
+    Taken,
+    Text,
+    answer,
+    choice,
+    saying,
+    text_list,
+    text_map,
+    whole,
+)  # fmt: skip
 from spear.domain.execution import ExecutionStatus
 from spear.errors import Invalid
 from spear.projections import executions as views
 from spear.projections.executions import NO_EXIT_CODE, ExecutionRow
-from spear.services.executions import OUTPUT_CONTENT_TYPE, Call, Mode
+from spear.services.executions import Call, Mode
 from spear.services.platform import Platform
+from spear.services.runs import OUTPUT_CONTENT_TYPE
 
-_MODES = [mode.value for mode in Mode]
 KEY_HEADER = "Idempotency-Key"
+FUNCTION_NAME = "_start"
 
 
-class ExecutionIn(Schema):
+class ExecutionIn(Taken):
     """What to run, named by task or endpoint, with text or base64 input."""
 
     task_id = Text(64)
     endpoint = Text(64)
-    input = fields.String()
-    input_base64 = fields.String()
+    input = fields.String(error_messages=saying("text"))
+    input_base64 = fields.String(error_messages=saying("base64"))
     input_content_type = Text(256)
-    args = fields.List(Text(8192), load_default=list, validate=validate.Length(max=256))
-    environment = text_map(256)
-    mode = fields.String(load_default=Mode.SYNC.value, validate=validate.OneOf(_MODES))
-    timeout_ms = fields.Integer(load_default=0, strict=True, validate=validate.Range(0, 3_600_000))
-    node_uuid = Text(64, load_default="")
+    args = text_list(8192, load_default=list)
+    environment = text_map(256, load_default=dict)
+    mode = choice(Mode, load_default=Mode.SYNC.value)
+    timeout_ms = whole(0, 3_600_000, load_default=0)
+    node_uuid = Ident(load_default="")
 
     @validates_schema
     def _one_of_each(self, data: dict[str, Any], **_: Any) -> None:
         if ("task_id" in data) == ("endpoint" in data):
-            raise ValidationError("expected exactly one of task_id and endpoint", "task_id")
+            raise ValidationError("exactly one of task_id and endpoint", "task_id")
         if "input" in data and "input_base64" in data:
-            raise ValidationError("expected at most one of input and input_base64", "input")
+            raise ValidationError("at most one of input and input_base64", "input")
 
 
 class ExecutionQuery(Paged):
     """Which executions, newest first."""
 
-    task_id = fields.String(load_default="")
-    status = fields.String(load_default="", validate=validate.OneOf(["", *(s.value for s in ExecutionStatus)]))
+    task_id = Ident(load_default="")
+    status = choice(ExecutionStatus, "", load_default="")
+
+
+_EXECUTION = {
+    "execution_id": str,
+    "task_id": str,
+    "status": ExecutionStatus,
+    "mode": Mode,
+    "exit_code": int | None,
+    "output_content_type": str,
+    "output_size": int,
+    "error": answer("ExecutionError", code=str, message=str, reason=str, last_action=str) | None,
+    "requested_at_ms": int,
+    "started_at_ms": int,
+    "completed_at_ms": int,
+    "updated_at_ms": int,
+    "duration_ms": float,
+    "start": str | None,
+    "node_uuid": str,
+    "instance_id": str,
+    "position": int,
+}
+_OUTPUT = {"output": fields.String(), "output_base64": fields.String()}
+LogRef = answer("LogRef", backend=str, uri_prefix=str, content_type=str, compression=str)
+ExecutionOut = answer("Execution", **_EXECUTION)
+ExecutionResult = answer("ExecutionResult", **_EXECUTION, **_OUTPUT)
+ExecutionRecord = answer(
+    "ExecutionRecord", **_EXECUTION, invocation_id=str, function_name=str, log_ref=LogRef, metadata=TEXTS
+)
+ExecutionFound = answer("ExecutionFound", **_EXECUTION, **_OUTPUT, found=bool, execution=ExecutionRecord)
+ExecutionCounts = answer("ExecutionCounts", **{status.value: int for status in ExecutionStatus})
+ExecutionList = answer("Executions", executions=[ExecutionOut], total_count=int, counts=ExecutionCounts, next_after=int)
+Terminated = answer("Terminated", **_EXECUTION, success=bool, final_status=ExecutionStatus)
 
 
 def idempotency_key() -> str:
@@ -76,7 +121,7 @@ def _call(body: dict[str, Any]) -> Call:
         input=data,
         input_content_type=body.get("input_content_type", content_type),
         args=tuple(body["args"]),
-        environment=body.get("environment", {}),
+        environment=body["environment"],
         mode=Mode(body["mode"]),
         timeout_ms=body["timeout_ms"],
         node_uuid=body["node_uuid"],
@@ -127,7 +172,7 @@ def registry_json(row: ExecutionRow) -> dict[str, Any]:
     """What the public API calls an execution's record."""
     return {
         "invocation_id": row.execution_id,
-        "function_name": "_start",
+        "function_name": FUNCTION_NAME,
         "log_ref": {
             "backend": "spear_log",
             "uri_prefix": f"/api/v1/executions/{row.execution_id}/logs",
@@ -138,56 +183,63 @@ def registry_json(row: ExecutionRow) -> dict[str, Any]:
     }
 
 
-def make(platform: Platform) -> Blueprint:
+def make(platform: Platform) -> Resource:
     """The routes under /api/v1/executions."""
-    api = Blueprint("executions", __name__, url_prefix="/api/v1/executions", description="Runs of tasks")
+    api = Resource("executions", __name__, url_prefix="/api/v1/executions", description="Runs of tasks")
     service, tasks = platform.executions, platform.tasks
 
+    def wrote_last(execution_id: str) -> None:
+        g.position = platform.log.stream(execution_id)[-1].position
+
     @api.post("")
-    @api.arguments(ExecutionIn)
-    @api.alt_response(200, schema=AnyObject)
-    @api.alt_response(202, schema=AnyObject)
+    @api.body(ExecutionIn)
+    @api.answers(ExecutionResult, also=(202,), refuses=(404, 409, 429, 503))
     def run(body: dict[str, Any]) -> Any:
+        """Run a task; 200 with how it ended, or 202 at once with mode async. Takes an Idempotency-Key."""
         task = tasks.get(body["task_id"]) if "task_id" in body else tasks.at_endpoint(body["endpoint"])
         call = _call(body)
         execution_id, outcome = service.request(origin(), task, call)
         if call.mode is Mode.ASYNC:
-            g.position = platform.log.head
-            return execution_json(service.get(execution_id)), 202
-        row = service.get(execution_id) if outcome else service.wait(execution_id)
-        g.position = platform.log.head
-        return execution_json(row, output=outcome.output if outcome else service.output(row))
+            shown, status = execution_json(service.get(execution_id)), 202
+        else:
+            row = service.get(execution_id) if outcome else service.wait(execution_id)
+            shown, status = execution_json(row, output=outcome.output if outcome else service.output(row)), 200
+        wrote_last(execution_id)
+        return shown, status
 
     @api.get("")
-    @api.arguments(ExecutionQuery, location="query")
-    @api.alt_response(200, schema=AnyObject)
+    @api.query(ExecutionQuery)
+    @api.answers(ExecutionList)
     def list_executions(query: dict[str, Any]) -> Any:
+        """Executions, newest first; `counts` are of all of them, `total_count` of those that the filters keep."""
         seen = reader(platform)
         query.pop("as_of", None)
-        page = views.list_executions(seen, **query)
-        counts = views.execution_counts(seen)
+        page, counts = views.list_executions(seen, **query), views.execution_counts(seen)
+        of_all = counts[query["status"]] if query["status"] else sum(counts.values())
         return {
             "executions": [execution_json(row) for row in page.rows],
-            "total_count": sum(counts.values()),
+            "total_count": page.total if query["task_id"] else of_all,
             "counts": counts,
             "next_after": page.next_after,
         }
 
     @api.get("/<execution_id>")
-    @api.arguments(AsOf, location="query")
-    @api.alt_response(200, schema=AnyObject)
+    @api.query(AsOf)
+    @api.answers(ExecutionFound, refuses=(404,))
     def get_execution(query: dict[str, Any], execution_id: str) -> Any:
+        """One execution with its output, and its record as the public API has it."""
         seen = reader(platform)
         row = service.get(execution_id, reader=seen)
         shown = execution_json(row, output=service.output(row, reader=seen))
         return {**shown, "found": True, "execution": {**execution_json(row), **registry_json(row)}}
 
     @api.post("/<execution_id>/terminate")
-    @api.arguments(Reason, required=False)
-    @api.alt_response(200, schema=AnyObject)
+    @api.body(Reason, required=False)
+    @api.answers(Terminated, refuses=(404, 409, 503))
     def terminate(body: dict[str, Any], execution_id: str) -> Any:
+        """End an execution as cancelled; repeating it changes nothing."""
         row = service.terminate(origin(), execution_id, body.get("reason", "terminated by request"))
-        g.position = platform.log.head
+        wrote_last(row.execution_id)
         return {**execution_json(row), "success": True, "final_status": row.status}
 
     return api

@@ -2,42 +2,40 @@
 
 from typing import Any
 
-from flask import g
-from flask_smorest import Blueprint
-from marshmallow import Schema, fields, validate
+from marshmallow import fields
 
-from spear.adapters.rest.requests import AsOf, OffsetPaged, Text, origin, reader, text_map, wrote
-from spear.errors import NotFound
+from spear.adapters.rest.paging import AsOf, OffsetPaged
+from spear.adapters.rest.requests import origin, reader, wrote
+from spear.adapters.rest.schemas import TEXTS, Resource, Taken, Text, answer, matching, number, text_map, whole
 from spear.projections import nodes as views
 from spear.projections.nodes import NodeRow, ResourceRow
-from spear.services.nodes import known
 from spear.services.platform import Platform
 
-_PORT = validate.Range(0, 65535)
 _PERCENTS = ("cpu_usage_percent", "memory_usage_percent", "disk_usage_percent")
 _LOADS = ("load_average_1m", "load_average_5m", "load_average_15m")
 _SIZES = (
     "total_memory_bytes", "used_memory_bytes", "available_memory_bytes", "total_disk_bytes", "used_disk_bytes",
     "network_rx_bytes_per_sec", "network_tx_bytes_per_sec",
 )  # fmt: skip
+_STATUS = ("[a-z][a-z0-9_-]{0,31}", "a word of at most 32 small letters, digits, _ or -, such as online")
 
 
-class NodeIn(Schema):
+class NodeIn(Taken):
     """What a node says of itself when it registers."""
 
-    ip_address = Text(255, required=True)
-    port = fields.Integer(required=True, strict=True, validate=validate.Range(1, 65535))
-    http_port = fields.Integer(load_default=0, strict=True, validate=_PORT)
-    metadata = text_map()
+    ip_address = Text(255, least=1, required=True)
+    port = whole(1, 65535, required=True)
+    http_port = whole(0, 65535, load_default=0)
+    metadata = text_map(load_default=dict)
 
 
-class NodeChange(Schema):
+class NodeChange(Taken):
     """What may be changed; metadata is replaced whole."""
 
-    ip_address = Text(255)
-    port = fields.Integer(strict=True, validate=validate.Range(1, 65535))
-    http_port = fields.Integer(strict=True, validate=_PORT)
-    status = fields.String(validate=validate.Regexp(r"^[a-z][a-z0-9_-]{0,31}$"))
+    ip_address = Text(255, least=1)
+    port = whole(1, 65535)
+    http_port = whole(0, 65535)
+    status = matching(*_STATUS)
     metadata = text_map()
 
 
@@ -47,50 +45,54 @@ class NodeQuery(OffsetPaged):
     status = fields.String(load_default="")
 
 
-class Health(Schema):
+class Health(Taken):
     """What a node may say of its health: text such as "45%"."""
 
-    health_info = text_map()
+    health_info = text_map(load_default=dict)
 
 
-def _resource_fields() -> dict[str, Any]:
-    percent = {name: fields.Float(validate=validate.Range(0, 100)) for name in _PERCENTS}
-    load = {name: fields.Float(validate=validate.Range(0, 1e9)) for name in _LOADS}
-    size = {name: fields.Integer(strict=True, validate=validate.Range(0, 2**62)) for name in _SIZES}
-    return {**percent, **size, **load, "resource_metadata": text_map()}
+class ResourcesIn(
+    Taken.from_dict(  # type: ignore[misc]
+        {
+            **{name: number(0, 100) for name in _PERCENTS},
+            **{name: whole(0, 2**62) for name in _SIZES},
+            **{name: number(0, 1e9) for name in _LOADS},
+        }
+    )
+):
+    """What a node has and uses; what is left out counts as 0."""
+
+    resource_metadata = text_map(load_default=dict)
 
 
-ResourceIn = Schema.from_dict(_resource_fields(), name="ResourceIn")
-
-
-class ResourceQuery(AsOf):
+class ResourcesQuery(AsOf):
     """Which nodes' resources: comma-separated uuids, or all."""
 
     node_uuids = fields.String(load_default="")
-    limit = fields.Integer(load_default=1000, validate=validate.Range(1, 1000))
-    after = fields.String(load_default="")
+    limit = whole(1, 1000, strict=False, load_default=1000)
+    after = Text(64, load_default="")
 
 
-class Registered(Schema):
-    """The new node's id."""
-
-    success = fields.Boolean()
-    message = fields.String()
-    node_uuid = fields.String()
-
-
-class Done(Schema):
-    """It is recorded."""
-
-    success = fields.Boolean()
-    message = fields.String()
-
-
-class AnyObject(Schema):
-    """A JSON object; see the guide for its fields."""
-
-    class Meta:
-        unknown = "include"
+_NODE = {
+    "uuid": str,
+    "ip_address": str,
+    "port": int,
+    "http_port": int,
+    "status": str,
+    "last_heartbeat": int,
+    "registered_at": int,
+    "metadata": TEXTS,
+    "health_info": TEXTS,
+}
+_MEASURES = {**dict.fromkeys(_PERCENTS, float), **dict.fromkeys(_SIZES, int), **dict.fromkeys(_LOADS, float)}
+Done = answer("Done", success=bool, message=str)
+Registered = answer("Registered", success=bool, message=str, node_uuid=str)
+Node = answer("Node", **_NODE)
+OneNode = answer("OneNode", success=bool, node=Node)
+Nodes = answer("Nodes", success=bool, nodes=[Node], total_count=int, next_after=int)
+Resources = answer("Resources", node_uuid=str, **_MEASURES, updated_at=int, resource_metadata=TEXTS)
+NodeWithResources = answer("NodeWithResources", **_NODE, resource=fields.Nested(Resources))
+AllResources = answer("AllResources", resources=[Resources], next_after=str)
 
 
 def node_json(row: NodeRow) -> dict[str, Any]:
@@ -108,105 +110,105 @@ def node_json(row: NodeRow) -> dict[str, Any]:
     }
 
 
-def resource_json(row: ResourceRow) -> dict[str, Any]:
+def resources_json(row: ResourceRow) -> dict[str, Any]:
     """A node's resources as the API shows them."""
-    shown = {name: getattr(row, name) for name in (*_PERCENTS, *_SIZES, *_LOADS)}
     return {
         "node_uuid": row.node_uuid,
-        **shown,
+        **{name: getattr(row, name) for name in _MEASURES},
         "updated_at": row.updated_at_us // 1_000_000,
         "resource_metadata": row.resource_metadata,
     }
 
 
-def make(platform: Platform) -> Blueprint:
+def make(platform: Platform) -> Resource:
     """The routes under /api/v1/nodes and /api/v1/resources."""
-    api = Blueprint("nodes", __name__, url_prefix="/api/v1", description="Nodes and what they have")
+    api = Resource("nodes", __name__, url_prefix="/api/v1", description="Nodes and what they have")
     service = platform.nodes
 
     @api.post("/nodes")
-    @api.arguments(NodeIn)
-    @api.response(201, Registered)
+    @api.body(NodeIn)
+    @api.answers(Registered, status=201, refuses=(503,))
     def register(body: dict[str, Any]) -> Any:
-        uuid = service.register(
-            origin(),
-            ip_address=body["ip_address"],
-            port=body["port"],
-            http_port=body["http_port"],
-            metadata=body.get("metadata", {}),
-        )
-        g.position = platform.log.head
-        return {"success": True, "message": "Node registered successfully", "node_uuid": uuid}
+        """Add a node; the server gives it its uuid."""
+        uuid, committed = service.register(origin(), **body)
+        wrote(committed)
+        return {"success": True, "message": "Node registered successfully", "node_uuid": uuid}, 201
 
     @api.get("/nodes")
-    @api.arguments(NodeQuery, location="query")
-    @api.alt_response(200, schema=AnyObject)
+    @api.query(NodeQuery)
+    @api.answers(Nodes)
     def list_nodes(query: dict[str, Any]) -> Any:
-        page = views.list_nodes(
-            reader(platform), status=query["status"], after=query["after"], offset=query["offset"], limit=query["limit"]
-        )
+        """Nodes in the order they were registered."""
+        query.pop("as_of", None)
+        page = views.list_nodes(reader(platform), **query)
         nodes = [node_json(row) for row in page.rows]
         return {"success": True, "nodes": nodes, "total_count": page.total, "next_after": page.next_after}
 
     @api.get("/nodes/<uuid>")
-    @api.arguments(AsOf, location="query")
-    @api.alt_response(200, schema=AnyObject)
+    @api.query(AsOf)
+    @api.answers(OneNode, refuses=(404,))
     def get_node(query: dict[str, Any], uuid: str) -> Any:
-        return {"success": True, "node": node_json(known(views.get_node(reader(platform), uuid), uuid))}
+        """One node."""
+        return {"success": True, "node": node_json(service.get(uuid, reader=reader(platform)))}
 
     @api.put("/nodes/<uuid>")
-    @api.arguments(NodeChange)
-    @api.response(200, Done)
+    @api.body(NodeChange, required=False)
+    @api.answers(Done, refuses=(404, 503))
     def update(body: dict[str, Any], uuid: str) -> Any:
+        """Change what is given; it counts as a heartbeat."""
         wrote(service.update(origin(), uuid, **body))
         return {"success": True, "message": "Node updated successfully"}
 
     @api.delete("/nodes/<uuid>")
-    @api.response(200, Done)
+    @api.answers(Done, refuses=(404, 503))
     def delete(uuid: str) -> Any:
-        service.delete(origin(), uuid, "deleted by request")
-        g.position = platform.log.head
+        """Remove a node; its history stays."""
+        wrote(service.delete(origin(), uuid, "deleted by request"))
         return {"success": True, "message": "Node deleted successfully"}
 
     @api.post("/nodes/<uuid>/heartbeat")
-    @api.arguments(Health, required=False)
-    @api.response(200, Done)
+    @api.body(Health, required=False)
+    @api.answers(Done, refuses=(404, 503))
     def heartbeat(body: dict[str, Any], uuid: str) -> Any:
-        wrote(service.heartbeat(origin(), uuid, body.get("health_info", {})))
+        """The node lives; one that was lost is back."""
+        wrote(service.heartbeat(origin(), uuid, body["health_info"]))
         return {"success": True, "message": "Heartbeat received"}
 
     @api.put("/nodes/<uuid>/resource")
-    @api.arguments(ResourceIn, required=False)
-    @api.response(200, Done)
+    @api.body(ResourcesIn, required=False)
+    @api.answers(Done, refuses=(404, 503))
     def report(body: dict[str, Any], uuid: str) -> Any:
-        metadata = body.pop("resource_metadata", {})
+        """Replace what is known of the node's resources."""
+        metadata = body.pop("resource_metadata")
         wrote(service.report_resources(origin(), uuid, numbers=body, resource_metadata=metadata))
         return {"success": True, "message": "Resource updated successfully"}
 
     @api.get("/nodes/<uuid>/resource")
-    @api.arguments(AsOf, location="query")
-    @api.alt_response(200, schema=AnyObject)
+    @api.query(AsOf)
+    @api.answers(Resources, refuses=(404,))
     def get_resource(query: dict[str, Any], uuid: str) -> Any:
-        row = views.get_resource(reader(platform), uuid)
-        if row is None:
-            raise NotFound.noun("resource", uuid)
-        return resource_json(row)
+        """What the node last reported."""
+        return resources_json(service.resources(uuid, reader=reader(platform)))
 
     @api.get("/nodes/<uuid>/with-resource")
-    @api.arguments(AsOf, location="query")
-    @api.alt_response(200, schema=AnyObject)
+    @api.query(AsOf)
+    @api.answers(NodeWithResources, refuses=(404,))
     def with_resource(query: dict[str, Any], uuid: str) -> Any:
+        """One node with its resources, if it reported any."""
         seen = reader(platform)
-        node = node_json(known(views.get_node(seen, uuid), uuid))
-        row = views.get_resource(seen, uuid)
-        return {**node, "resource": resource_json(row)} if row else node
+        node = service.get(uuid, reader=seen)
+        row = views.get_resource(seen, node.uuid)
+        return {**node_json(node), "resource": resources_json(row)} if row else node_json(node)
 
     @api.get("/resources")
-    @api.arguments(ResourceQuery, location="query")
-    @api.alt_response(200, schema=AnyObject)
+    @api.query(ResourcesQuery)
+    @api.answers(AllResources)
     def list_resources(query: dict[str, Any]) -> Any:
-        uuids = [part.strip() for part in query["node_uuids"].split(",") if part.strip()][:1000]
-        rows = views.list_resources(reader(platform), uuids, after=query["after"], limit=query["limit"])
-        return {"resources": [resource_json(row) for row in rows]}
+        """What nodes last reported, by uuid."""
+        uuids = [part.strip().lower() for part in query["node_uuids"].split(",") if part.strip()]
+        limit = query["limit"]
+        rows = views.list_resources(reader(platform), uuids, after=query["after"], limit=limit + 1)
+        next_after = rows[limit - 1].node_uuid if len(rows) > limit else ""
+        return {"resources": [resources_json(row) for row in rows[:limit]], "next_after": next_after}
 
     return api

@@ -2,54 +2,65 @@
 
 from typing import Any
 
-from flask import g
-from flask_smorest import Blueprint
-from marshmallow import Schema, fields, validate
+from marshmallow import fields
 
-from spear.adapters.rest.requests import AsOf, OffsetPaged, Text, origin, reader, text_map, wrote
-from spear.adapters.rest.resources.nodes import AnyObject, Done
+from spear.adapters.rest.paging import AsOf, OffsetPaged
+from spear.adapters.rest.requests import origin, reader, wrote
+from spear.adapters.rest.resources.nodes import Done
+from spear.adapters.rest.schemas import (
+    TEXTS,
+    Ident,
+    Resource,
+    Taken,
+    Text,
+    answer,
+    choice,
+    matching,
+    saying,
+    text_list,
+    text_map,
+)  # fmt: skip
 from spear.domain.task import Executable, ExecutableType, Priority, TaskStatus
 from spear.projections import tasks as views
 from spear.projections.reader import Reader
 from spear.projections.tasks import TaskResultRow, TaskRow
 from spear.services.platform import Platform
-from spear.services.tasks import NOTHING_TO_RUN, known
+from spear.services.tasks import NOTHING_TO_RUN
 
-_PRIORITY = validate.OneOf([p.value for p in Priority])
 _NO_RESULT = TaskResultRow("", [], "", "", 0, "")
 
 
-class ExecutableIn(Schema):
+class ExecutableIn(Taken):
     """What the task runs."""
 
-    type = fields.String(required=True, validate=validate.OneOf([t.value for t in ExecutableType]))
+    type = choice(ExecutableType, required=True)
     uri = Text(2048, load_default="")
     name = Text(256, load_default="")
-    checksum_sha256 = fields.String(load_default="", validate=validate.Regexp(r"^([0-9a-fA-F]{64})?$"))
-    args = fields.List(Text(8192), load_default=list, validate=validate.Length(max=256))
-    env = text_map()
+    checksum_sha256 = matching("([0-9a-fA-F]{64})?", "64 hexadecimal digits", load_default="")
+    args = text_list(8192, load_default=list)
+    env = text_map(load_default=dict)
 
 
-class TaskIn(Schema):
+class TaskIn(Taken):
     """A task to register; `config` may hold `limits.*` as text."""
 
-    name = Text(256, required=True)
+    name = Text(256, least=1, required=True)
     endpoint = Text(2048, load_default="")
     version = Text(64, required=True)
-    description = Text(4096, allow_none=True)
-    priority = fields.String(load_default=Priority.NORMAL.value, validate=_PRIORITY)
-    node_uuid = Text(64, load_default="")
-    capabilities = fields.List(Text(256), load_default=list, validate=validate.Length(max=256))
-    metadata = text_map()
-    config = text_map(256)
-    executable = fields.Nested(ExecutableIn, allow_none=True)
+    description = Text(4096)
+    priority = choice(Priority, load_default=Priority.NORMAL.value)
+    node_uuid = Ident(load_default="")
+    capabilities = text_list(256, load_default=list)
+    metadata = text_map(load_default=dict)
+    config = text_map(256, load_default=dict)
+    executable = fields.Nested(ExecutableIn, load_default=None, error_messages=saying("a JSON object"))
 
 
-class TaskChange(Schema):
+class TaskChange(Taken):
     """What may be changed; what the task runs may not."""
 
     description = Text(4096)
-    priority = fields.String(validate=_PRIORITY)
+    priority = choice(Priority)
     metadata = text_map()
     config = text_map(256)
 
@@ -57,23 +68,42 @@ class TaskChange(Schema):
 class TaskQuery(OffsetPaged):
     """Which tasks."""
 
-    status = fields.String(load_default="", validate=validate.OneOf(["", *(s.value for s in TaskStatus)]))
-    priority = fields.String(load_default="", validate=validate.OneOf(["", *(p.value for p in Priority)]))
-    node_uuid = fields.String(load_default="")
+    status = choice(TaskStatus, "", load_default="")
+    priority = choice(Priority, "", load_default="")
+    node_uuid = Ident(load_default="")
 
 
-class Reason(Schema):
+class Reason(Taken):
     """Why; may be left out."""
 
     reason = Text(1024)
 
 
-class TaskRegistered(Schema):
-    """The new task's id."""
-
-    success = fields.Boolean()
-    task_id = fields.String()
-    message = fields.String()
+TaskRegistered = answer("TaskRegistered", success=bool, task_id=str, message=str)
+ExecutableOut = answer("Executable", type=ExecutableType, uri=str, name=str, checksum_sha256=str, args=[str], env=TEXTS)
+TaskOut = answer(
+    "Task",
+    task_id=str,
+    name=str,
+    description=str,
+    status=TaskStatus,
+    priority=Priority,
+    node_uuid=str,
+    endpoint=str,
+    version=str,
+    capabilities=[str],
+    registered_at=int,
+    last_heartbeat=int,
+    metadata=TEXTS,
+    config=TEXTS,
+    executable=ExecutableOut | None,
+    result_uris=[str],
+    last_result_uri=str,
+    last_result_status=str,
+    last_completed_at=int,
+    last_result_metadata=TEXTS,
+)
+TaskList = answer("Tasks", tasks=[TaskOut], total_count=int, next_after=int)
 
 
 def task_json(row: TaskRow, result: TaskResultRow | None) -> dict[str, Any]:
@@ -121,71 +151,57 @@ def tasks_json(seen: Reader, rows: list[TaskRow]) -> list[dict[str, Any]]:
     return [task_json(row, results.get(row.task_id)) for row in rows]
 
 
-def _executable(body: dict[str, Any] | None) -> Executable:
-    if not body:
-        return NOTHING_TO_RUN
-    return Executable(
-        type=body["type"],
-        uri=body["uri"],
-        name=body["name"],
-        checksum_sha256=body["checksum_sha256"].lower(),
-        args=body["args"],
-        env=body.get("env", {}),
-    )
+def _executable(body: Executable | None) -> Executable:
+    return {**body, "checksum_sha256": body["checksum_sha256"].lower()} if body else NOTHING_TO_RUN
 
 
-def make(platform: Platform) -> Blueprint:
+def make(platform: Platform) -> Resource:
     """The routes under /api/v1/tasks."""
-    api = Blueprint("tasks", __name__, url_prefix="/api/v1/tasks", description="Registered agents")
+    api = Resource("tasks", __name__, url_prefix="/api/v1/tasks", description="Registered agents")
     service = platform.tasks
 
     @api.post("")
-    @api.arguments(TaskIn)
-    @api.response(200, TaskRegistered)
+    @api.body(TaskIn)
+    @api.answers(TaskRegistered, refuses=(409, 503))
     def register(body: dict[str, Any]) -> Any:
-        task_id = service.register(
-            origin(),
-            name=body["name"],
-            endpoint=body["endpoint"],
-            version=body["version"],
-            description=body.get("description") or f"Task: {body['name']}",
-            priority=body["priority"],
-            node_uuid=body["node_uuid"],
-            capabilities=body["capabilities"],
-            metadata=body.get("metadata", {}),
-            config=body.get("config", {}),
-            executable=_executable(body.get("executable")),
-        )
-        g.position = platform.log.head
+        """Register an agent; its endpoint, if it has one, must be free."""
+        described = {"description": f"Task: {body['name']}", **body, "executable": _executable(body["executable"])}
+        task_id, committed = service.register(origin(), **described)
+        wrote(committed)
         return {"success": True, "task_id": task_id, "message": "Task registered successfully"}
 
     @api.get("")
-    @api.arguments(TaskQuery, location="query")
-    @api.alt_response(200, schema=AnyObject)
+    @api.query(TaskQuery)
+    @api.answers(TaskList)
     def list_tasks(query: dict[str, Any]) -> Any:
+        """Tasks in the order they were registered."""
         seen = reader(platform)
         query.pop("as_of", None)
         page = views.list_tasks(seen, **query)
         return {"tasks": tasks_json(seen, page.rows), "total_count": page.total, "next_after": page.next_after}
 
     @api.get("/<task_id>")
-    @api.arguments(AsOf, location="query")
-    @api.alt_response(200, schema=AnyObject)
+    @api.query(AsOf)
+    @api.answers(TaskOut, refuses=(404,))
     def get_task(query: dict[str, Any], task_id: str) -> Any:
+        """One task."""
         seen = reader(platform)
-        return tasks_json(seen, [known(views.get_task(seen, task_id), task_id)])[0]
+        return tasks_json(seen, [service.get(task_id, reader=seen)])[0]
 
     @api.put("/<task_id>")
-    @api.arguments(TaskChange)
-    @api.alt_response(200, schema=AnyObject)
+    @api.body(TaskChange, required=False)
+    @api.answers(TaskOut, refuses=(404, 503))
     def update(body: dict[str, Any], task_id: str) -> Any:
+        """Change what is given."""
         wrote(service.update(origin(), task_id, **body))
         return tasks_json(platform.reader, [service.get(task_id)])[0]
 
     @api.delete("/<task_id>")
-    @api.arguments(Reason, required=False)
-    @api.response(200, Done)
+    @api.body(Reason, required=False)
+    @api.answers(Done, refuses=(404, 503))
     def unregister(body: dict[str, Any], task_id: str) -> Any:
+        """Take the task away, free its endpoint and stop its instance."""
+        task_id = service.get(task_id).task_id
         wrote(service.unregister(origin(), task_id, body.get("reason", "unregistered by request")))
         platform.instances.stop(origin(), task_id, "task unregistered")
         return {"success": True, "message": "Task unregistered successfully"}

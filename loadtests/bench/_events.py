@@ -1,0 +1,74 @@
+"""Events as a fleet at work makes them, the same for every benchmark that writes or replays."""
+
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from itertools import cycle
+from uuid import UUID, uuid5
+
+from eventsourcing.domain import AggregateEvent
+
+from spear.domain.execution import Execution, Start
+from spear.domain.node import Heartbeat, Node
+from spear.domain.object import Object
+from spear.events.record import Origin
+
+ORIGIN = Origin("bench", "0123456789abcdef0123456789abcdef")
+HEALTH = {"cpu_usage": "12%", "memory_usage": "40%", "disk_usage": "7%"}
+_SPACE = UUID(int=7)
+_ANSWER = sha256(b"Hello from SPEAR!\n").hexdigest()
+Commit = Sequence[AggregateEvent]
+
+
+def node(name: str) -> Node:
+    """A new node whose first event is not collected yet."""
+    return Node(id=uuid5(_SPACE, name), ip_address="10.0.0.1", port=50052, http_port=8081, metadata={"name": name})
+
+
+def beats(of: Node) -> Iterator[Commit]:
+    """Heartbeats for ever, one a commit."""
+    while True:
+        yield [of.observe(Heartbeat, health_info=HEALTH)]
+
+
+def executions(name: str, on: Node) -> Iterator[Commit]:
+    """Executions for ever, two commits each: requested and started, then completed with its result."""
+    task_id = str(uuid5(_SPACE, f"{name}/task"))
+    for number in range(2**62):
+        execution = _requested(f"{name}/{number}", task_id, on)
+        execution.begin_on(str(uuid5(_SPACE, name)), node_uuid=str(on.id), start=Start.WARM)
+        yield execution.collect_events()
+        execution.complete(exit_code=0, sha256=_ANSWER, size=18, content_type="text/plain", duration_us=900)
+        yield [*execution.collect_events(), *_result(task_id, str(execution.id)).collect_events()]
+
+
+def mixed(name: str, on: Node) -> Iterator[Commit]:
+    """Heartbeats (60 %) and executions (events: 30 %, and 10 % for the objects with their results)."""
+    kinds = beats(on), executions(name, on)
+    for kind in cycle((0, 0, 0, 1, 0, 0, 0, 1)):
+        yield next(kinds[kind])
+
+
+def _requested(name: str, task_id: str, on: Node) -> Execution:
+    return Execution(
+        id=uuid5(_SPACE, name),
+        task_id=task_id,
+        node_uuid=str(on.id),
+        mode="sync",
+        args=[],
+        environment={},
+        timeout_ms=0,
+        input_sha256=sha256(b"hi").hexdigest(),
+        input_size=2,
+        input_inline="aGk=",
+        input_content_type="text/plain",
+        fingerprint="",
+    )
+
+
+def _result(task_id: str, execution_id: str) -> Object:
+    key = f"{task_id}/{execution_id}"
+    result = Object.blank(Object.ident("results", key))
+    result.put(
+        "results", key, sha256=_ANSWER, size=18, inline="SGVsbG8gZnJvbSBTUEVBUiEK", content_type="text/plain"
+    )
+    return result

@@ -1,0 +1,128 @@
+"""What executions wrote: a page of lines, or a stream that follows until the execution ended."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from marshmallow import fields
+
+from spear.adapters.rest import sse
+from spear.adapters.rest.schemas import Resource, Taken, answer, choice, saying, whole
+from spear.domain.execution import FINAL, ExecutionStatus
+from spear.ports import Level, LogLine, LogPage, Stream
+from spear.projections.executions import ExecutionRow
+from spear.services.platform import Platform
+
+_NOTHING_YET = LogPage([], 0, truncated=False, completed=True)
+
+
+class LogQuery(Taken):
+    """Which lines: of one stream, at least at a level, after a line's number."""
+
+    limit = whole(1, 10_000, strict=False, load_default=1000)
+    after = whole(0, 2**53, strict=False, load_default=0)
+    stream = choice(Stream, "", load_default="")
+    level = choice(Level, "", load_default="")
+    follow = fields.Boolean(load_default=False, error_messages=saying("true or false"))
+
+
+Line = answer("LogLine", seq=int, ts_ms=int, stream=Stream, level=Level, message=str)
+LogLines = answer(
+    "LogLines", execution_id=str, lines=[Line], next_after=int, truncated=bool, completed=bool
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Which lines of one execution."""
+
+    execution_id: str
+    limit: int
+    stream: Stream | None
+    level: Level | None
+
+
+def _wanted(execution_id: str, query: dict[str, Any]) -> _Wanted:
+    stream, level = query["stream"], query["level"]
+    return _Wanted(
+        execution_id, query["limit"], Stream(stream) if stream else None, Level(level) if level else None
+    )
+
+
+def line_json(line: LogLine) -> dict[str, Any]:
+    """A line as the API shows it."""
+    return {
+        "seq": line.seq,
+        "ts_ms": line.ts_ms,
+        "stream": line.stream.value,
+        "level": line.level.value,
+        "message": line.message,
+    }
+
+
+class Logs:
+    """The lines of executions as far as they are written; `completed` says that the execution ended too."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._executions, self._logs, self._log = platform.executions, platform.logs, platform.log
+
+    def read(self, wanted: _Wanted, after: int) -> tuple[ExecutionRow, LogPage]:
+        """The execution and a page of its lines; raises `NotFound`."""
+        row = self._executions.get(wanted.execution_id)
+        if not row.started_at_us:
+            return row, _NOTHING_YET
+        return row, self._logs.read(
+            row.execution_id,
+            node_uuid=row.node_uuid,
+            task_id=row.task_id,
+            after=after,
+            limit=wanted.limit,
+            stream=wanted.stream,
+            level=wanted.level,
+        )
+
+    def follow(self, wanted: _Wanted, after: int) -> Iterator[bytes]:
+        """Every line as an event with its number, and `end` with the execution's status."""
+        while True:
+            head = self._log.head
+            row, page = self.read(wanted, after)
+            yield b"".join(sse.message(line_json(line), ident=line.seq) for line in page.lines)
+            after = max(after, page.next_after)
+            if page.completed and _ended(row):
+                yield sse.message({"status": row.status, "truncated": page.truncated}, event="end")
+                return
+            if len(page.lines) < wanted.limit and not self._news(row, page, head, after):
+                yield sse.ALIVE
+
+    def _news(self, row: ExecutionRow, page: LogPage, head: int, after: int) -> bool:
+        if page.completed:  # not started yet, or about to end: both become known by an event
+            return self._log.wait(head, timeout_s=sse.IDLE_S)
+        return self._logs.wait(row.execution_id, after=after, timeout_s=sse.IDLE_S)
+
+
+def _ended(row: ExecutionRow) -> bool:
+    return ExecutionStatus(row.status) in FINAL
+
+
+def make(platform: Platform) -> Resource:
+    """The route /api/v1/executions/<execution_id>/logs."""
+    api = Resource("logs", __name__, url_prefix="/api/v1/executions", description="What executions wrote")
+    logs, streams = Logs(platform), sse.Streams()
+
+    @api.get("/<execution_id>/logs")
+    @api.query(LogQuery)
+    @api.answers(LogLines, refuses=(404, 429))
+    def read(query: dict[str, Any], execution_id: str) -> Any:
+        wanted, after = _wanted(execution_id, query), query["after"]
+        row, page = logs.read(wanted, after)
+        if query["follow"] or sse.wanted():
+            return streams.answer(logs.follow(wanted, sse.resume_after(after)))
+        return {
+            "execution_id": row.execution_id,
+            "lines": [line_json(line) for line in page.lines],
+            "next_after": max(after, page.next_after),
+            "truncated": page.truncated,
+            "completed": page.completed and _ended(row),
+        }
+
+    return api

@@ -1,0 +1,193 @@
+"""Objects: named, versioned content with references and a pin.
+
+A key may hold slashes, and `/refs` or `/pin` at the end of a path means the references or the pin of what stands before it
+wherever such a route exists: on POST and DELETE. An object whose own key ends so is read and written as any other, and it is
+deleted by letting go of its references, `DELETE <key>/refs`.
+"""
+
+from typing import Any
+
+from flask import Response, request
+from marshmallow import fields
+
+from spear.adapters.rest import content
+from spear.adapters.rest.paging import AsOf
+from spear.adapters.rest.requests import origin, reader, wrote
+from spear.adapters.rest.schemas import TEXTS, Resource, Taken, Text, answer, saying, whole
+from spear.errors import Invalid
+from spear.projections import objects as views
+from spear.projections.objects import ObjectRow
+from spear.services.objects import Condition, Written
+from spear.services.platform import Platform
+
+META = "X-Object-Meta-"
+_META_MOST = 4096
+_COUNT_MOST = 1_000_000
+
+
+class ObjectQuery(AsOf):
+    """Which objects, by name: `after` is the `next_after` of the page before."""
+
+    prefix = Text(1024, load_default="")
+    after = Text(1024, load_default="")
+    limit = whole(1, 1000, strict=False, load_default=100)
+
+
+class Count(Taken):
+    """How many references; one if left out."""
+
+    count = whole(1, _COUNT_MOST, load_default=1)
+
+
+class Force(Taken):
+    """Whether a pinned object goes too."""
+
+    force = fields.Boolean(load_default=False, error_messages=saying("true or false"))
+
+
+Put = answer("ObjectWritten", key=str, version=int, size=int, sha256=str, position=int)
+Held = answer(
+    "ObjectHeld", success=bool, key=str, version=int, new_ref_count=int, pinned=bool, deleted=bool, position=int
+)
+Listed = answer(
+    "Object", key=str, bucket=str, version=int, size=int, sha256=str, content_type=str, metadata=TEXTS, refs=int,
+    pinned=bool, created_at_ms=int, updated_at_ms=int,
+)  # fmt: skip
+ObjectList = answer("ObjectList", objects=[Listed], next_after=str)
+
+
+def object_json(row: ObjectRow) -> dict[str, Any]:
+    """An object as the API shows it; `key` is its full name, times in milliseconds."""
+    return {
+        "key": row.name,
+        "bucket": row.bucket,
+        "version": row.version,
+        "size": row.size,
+        "sha256": row.sha256,
+        "content_type": row.content_type,
+        "metadata": row.metadata,
+        "refs": row.refs,
+        "pinned": row.pinned,
+        "created_at_ms": row.created_at_us // 1000,
+        "updated_at_ms": row.updated_at_us // 1000,
+    }
+
+
+def _held(written: Written) -> Any:
+    wrote(written.committed)
+    shown = {
+        "success": True,
+        "key": written.name,
+        "version": written.version,
+        "new_ref_count": written.refs,
+        "pinned": written.pinned,
+        "deleted": not written.present,
+        "position": written.committed.last,
+    }
+    return shown, 200, _tagged(written.version)
+
+
+def _tagged(version: int) -> dict[str, str]:
+    return {"ETag": f'"{version}"'}
+
+
+def _condition() -> Condition:
+    match, none = (request.headers.get(name, "").strip() for name in ("If-Match", "If-None-Match"))
+    if none not in ("", "*"):
+        raise Invalid.field("If-None-Match", none, "*")
+    return Condition(version=_version(match), absent=none == "*", present=match == "*")
+
+
+def _version(text: str) -> int | None:
+    if text in ("", "*"):
+        return None
+    digits = text.strip('"')
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
+        raise Invalid.field("If-Match", text, 'one version such as "3", or *')
+    return int(digits)
+
+
+def _metadata() -> dict[str, str]:
+    mine = [(name.removeprefix(META).lower(), value) for name, value in request.headers if name.startswith(META)]
+    found = {name: content.header_text(value) for name, value in mine}
+    text = "".join(f"{name}{value}" for name, value in found.items())
+    if len(text) > _META_MOST or not text.isprintable():
+        raise Invalid.field(f"{META}*", text, f"at most {_META_MOST} printable characters in all")
+    return found
+
+
+def _headers(row: ObjectRow) -> dict[str, str]:
+    kept = {f"{META}{name.title()}": value.encode().decode("latin-1") for name, value in row.metadata.items()}
+    name = row.key.rstrip("/").rpartition("/")[2]
+    return {**kept, "Content-Disposition": content.attachment(name)}
+
+
+def make(platform: Platform) -> Resource:
+    """The routes under /api/v1/objects."""
+    api = Resource("objects", __name__, url_prefix="/api/v1/objects", description="Stored content by name")
+    service, limit = platform.objects, platform.config.max_object_size
+
+    @api.get("")
+    @api.query(ObjectQuery)
+    @api.answers(ObjectList)
+    def list_objects(query: dict[str, Any]) -> Any:
+        seen = reader(platform)
+        query.pop("as_of", None)
+        rows, next_after = views.list_objects(seen, **query)
+        return {"objects": [object_json(row) for row in rows], "next_after": next_after}
+
+    @api.put("/<path:key>")
+    @content.takes_bytes(api)
+    @api.answers(Put, also=(201,), refuses=(412,))
+    def put(key: str) -> Any:
+        written, kept = service.put(
+            origin(),
+            key,
+            content.body(limit),
+            content_type=content.content_type(),
+            condition=_condition(),
+            metadata=_metadata(),
+        )
+        wrote(written.committed)
+        shown = {"key": written.name, "version": written.version, "size": kept.size, "sha256": kept.sha256}
+        status = 201 if written.created else 200
+        return {**shown, "position": written.committed.last}, status, _tagged(written.version)
+
+    @api.get("/<path:key>")
+    @api.query(AsOf)
+    @content.answers_parts(api)
+    def get(query: dict[str, Any], key: str) -> Response:
+        row = service.get(key, reader=reader(platform))
+        found, tag = service.content(row), str(row.version)
+        extra = _headers(row)
+        return content.answer(platform.contents, found, etag=tag, content_type=row.content_type, extra=extra)
+
+    @api.delete("/<path:key>")
+    @api.query(Force)
+    @api.answers(Held, refuses=(404, 409, 412, 503))
+    def delete(query: dict[str, Any], key: str) -> Any:
+        return _held(service.delete(origin(), key, force=query["force"], condition=_condition()))
+
+    @api.post("/<path:key>/refs")
+    @api.body(Count, required=False)
+    @api.answers(Held, refuses=(404, 503))
+    def add_refs(body: dict[str, Any], key: str) -> Any:
+        return _held(service.add_ref(origin(), key, body["count"]))
+
+    @api.delete("/<path:key>/refs")
+    @api.body(Count, required=False)
+    @api.answers(Held, refuses=(404, 409, 503))
+    def remove_refs(body: dict[str, Any], key: str) -> Any:
+        return _held(service.remove_ref(origin(), key, body["count"]))
+
+    @api.post("/<path:key>/pin")
+    @api.answers(Held, refuses=(404, 422, 503))
+    def pin(key: str) -> Any:
+        return _held(service.pin(origin(), key))
+
+    @api.delete("/<path:key>/pin")
+    @api.answers(Held, refuses=(404, 422, 503))
+    def unpin(key: str) -> Any:
+        return _held(service.unpin(origin(), key))
+
+    return api

@@ -1,0 +1,64 @@
+"""What holds for every request: a correlation id, the headers of an answer, and what pages of other origins may do."""
+
+import logging
+from time import perf_counter
+
+from flask import Flask, Response, current_app, g, request
+
+from spear.adapters.rest.requests import correlation
+from spear.logs import correlation_id
+
+log = logging.getLogger("spear.http")
+_SHOWN = "X-Request-Id, X-Position, X-As-Of, X-Execution-Id, ETag, Retry-After, Content-Range, Content-Disposition"
+
+
+def install(app: Flask, *, cors: bool) -> None:
+    """Apply the rules to every route of `app`; with `cors`, pages of other origins may call them."""
+    app.before_request(_begin)
+    app.after_request(_finish)
+    if cors:
+        app.after_request(_let_others_in)
+    app.teardown_request(_end)
+
+
+def _begin() -> Response | None:
+    g.correlation = correlation()
+    g.token = correlation_id.set(g.correlation)
+    g.started = perf_counter()
+    return _options() if request.method == "OPTIONS" and request.url_rule else None
+
+
+def _options() -> Response:
+    response = current_app.make_default_options_response()
+    response.status_code = 204
+    del response.headers["Content-Type"]
+    return response
+
+
+def _finish(response: Response) -> Response:
+    headers = response.headers
+    headers.add("X-Request-Id", g.correlation)
+    if (position := g.get("position")) is not None:
+        headers.add("X-Position", str(position))
+    if (as_of := g.get("as_of")) is not None:
+        headers.add("X-As-Of", str(as_of))
+    if log.isEnabledFor(logging.DEBUG):
+        took_ms = round((perf_counter() - g.started) * 1000, 3)
+        log.debug("%s %s %d", request.method, request.path, response.status_code, extra={"took_ms": took_ms})
+    return response
+
+
+def _let_others_in(response: Response) -> Response:
+    headers = response.headers
+    headers.add("Access-Control-Allow-Origin", "*")
+    headers.add("Access-Control-Expose-Headers", _SHOWN)
+    if request.method == "OPTIONS" and "Allow" in headers:
+        headers["Access-Control-Allow-Methods"] = headers["Allow"]
+        headers["Access-Control-Allow-Headers"] = "*"
+        headers["Access-Control-Max-Age"] = "86400"
+    return response
+
+
+def _end(_: BaseException | None) -> None:
+    if token := g.pop("token", None):
+        correlation_id.reset(token)

@@ -1,0 +1,209 @@
+"""A server's life as its operator meets it: start, signals, crashes, silence of nodes, roles."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.server import ROOT, Server, eventually, events_of, free_port
+
+NODE = {"ip_address": "10.0.0.7", "port": 50052, "metadata": {"zone": "a"}}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_the_server_in_order_with_status_0(tmp_path: Path, number: signal.Signals) -> None:
+    server = Server(tmp_path).start()
+    task = server.register("hello")
+    server.run(task)
+    assert server.stop(number) == 0
+    with server:
+        names = [event["type"] for event in events_of(server, ["InstanceStopped", "TaskDeactivated"])]
+        assert names == ["InstanceStopped", "TaskDeactivated"]
+        assert server.get(f"/api/v1/tasks/{task}").json()["status"] == "inactive"
+
+
+def test_a_running_execution_gets_its_grace_at_a_stop(tmp_path: Path) -> None:
+    server = Server(tmp_path).start()
+    task = server.register("sleep", config={"limits.wall_ms": "1500"})
+    answers: list[int] = []
+    caller = threading.Thread(target=lambda: answers.append(server.run(task).status_code))
+    caller.start()
+    eventually(lambda: events_of(server, ["ExecutionStarted"]))
+    assert server.stop() == 0
+    caller.join()
+    with server:
+        assert [e["type"] for e in events_of(server, ["ExecutionTimedOut", "ExecutionCancelled"])] == [
+            "ExecutionTimedOut"
+        ]
+
+
+def test_what_outlives_its_grace_is_recorded_as_cancelled(tmp_path: Path) -> None:
+    config = tmp_path / "short.toml"
+    config.write_text("[executions]\ngrace_ms = 100\n")
+    server = Server(tmp_path / "data", "--config", str(config)).start()
+    execution = server.run(server.register("loop"), mode="async").json()["execution_id"]
+    eventually(lambda: events_of(server, ["ExecutionStarted"]))
+    assert server.stop() == 0
+    with server:
+        shown = server.get(f"/api/v1/executions/{execution}").json()
+        assert shown["status"] == "cancelled"
+        assert "stopping" in shown["error"]["message"]
+
+
+def test_after_a_crash_nothing_stays_running_and_the_reason_is_told(tmp_path: Path) -> None:
+    server = Server(tmp_path).start()
+    task = server.register("loop")
+    execution = server.run(task, mode="async").json()["execution_id"]
+    eventually(lambda: events_of(server, ["ExecutionStarted"]))
+    server.kill()
+    with server:
+        shown = server.get(f"/api/v1/executions/{execution}").json()
+        assert (shown["status"], shown["error"]["reason"]) == ("failed", "lost")
+        assert "process" in shown["error"]["message"]
+        assert server.get(f"/api/v1/tasks/{task}/instances").json()["instances"] == []
+        assert server.get("/api/v1/executions", params={"status": "running"}).json()["executions"] == []
+
+
+def test_accepted_work_that_had_not_begun_is_done_after_a_crash(tmp_path: Path) -> None:
+    config = tmp_path / "one.toml"
+    config.write_text("[executions]\nmax_concurrent = 1\n")
+    server = Server(tmp_path / "data", "--config", str(config)).start()
+    server.run(server.register("loop"), mode="async")
+    eventually(lambda: events_of(server, ["ExecutionStarted"]))
+    echo = server.register("echo")
+    waiting = server.run(echo, mode="async", input="still here").json()
+    assert waiting["status"] == "pending"
+    server.kill()
+    with server:
+        path = f"/api/v1/executions/{waiting['execution_id']}"
+        eventually(lambda: server.get(path).json()["status"] == "completed")
+        assert server.get(path).json()["output"] == "still here"
+
+
+def test_a_second_server_on_the_same_data_is_refused_by_name(tmp_path: Path) -> None:
+    with Server(tmp_path) as first:
+        second = Server(tmp_path)
+        done = subprocess.run(second.command, capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode == 2
+        assert len(done.stderr.strip().splitlines()) == 1
+        assert "spear_server.py --role all" in done.stderr
+        assert str(first.process.pid) in done.stderr  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("flag", "key"), [("--http-addr", "http.addr"), ("--web-admin-addr", "web_admin.addr")])
+def test_a_taken_port_is_one_line_that_names_the_key(tmp_path: Path, flag: str, key: str) -> None:
+    with Server(tmp_path / "first") as first:
+        taken = f"127.0.0.1:{first.port}"
+        others = ["--http-addr", f"127.0.0.1:{free_port()}", "--web-admin-addr", f"127.0.0.1:{free_port()}"]
+        command = [sys.executable, str(ROOT / "spear_server.py"), "--data-dir", str(tmp_path / "second"), *others]
+        done = subprocess.run([*command, flag, taken], capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode == 2
+        assert done.stderr.strip().count("\n") == 0
+        assert key in done.stderr
+        assert taken in done.stderr
+
+
+def test_a_silent_node_goes_offline_with_a_reason_and_a_heartbeat_brings_it_back(tmp_path: Path) -> None:
+    with Server(tmp_path, "--heartbeat-timeout", "1") as server:
+        uuid = server.post("/api/v1/nodes", json=NODE).json()["node_uuid"]
+        path = f"/api/v1/nodes/{uuid}"
+        eventually(lambda: server.get(path).json()["node"]["status"] == "offline")
+        lost = events_of(server, ["NodeLost"], noun="node", ident=uuid)
+        assert "no heartbeat for" in lost[0]["data"]["reason"]
+        assert lost[0]["actor"] == "watchdog"
+        assert server.post(f"{path}/heartbeat", json={"health_info": {"cpu_usage": "45%"}}).status_code == 200
+        assert events_of(server, ["NodeRecovered"], noun="node", ident=uuid)
+        assert server.get(f"{path}/resource").json()["cpu_usage_percent"] == 45
+
+
+def test_the_cleanup_removes_a_lost_node_and_keeps_its_history(tmp_path: Path) -> None:
+    with Server(tmp_path, "--heartbeat-timeout", "1", "--cleanup-interval", "1") as server:
+        uuid = server.post("/api/v1/nodes", json=NODE).json()["node_uuid"]
+        eventually(lambda: server.get(f"/api/v1/nodes/{uuid}").status_code == 404)
+        names = [e["type"] for e in events_of(server, ["NodeRegistered", "NodeLost", "NodeDeleted"], noun="node", ident=uuid)]
+        assert names == ["NodeRegistered", "NodeLost", "NodeDeleted"]
+        assert server.post(f"/api/v1/nodes/{uuid}/heartbeat").status_code == 404
+
+
+def test_node_removal_after_lengthens_the_life_of_a_lost_node(tmp_path: Path) -> None:
+    config = tmp_path / "patient.toml"
+    config.write_text("heartbeat_timeout = 1\ncleanup_interval = 1\nnode_removal_after = 600\n")
+    with Server(tmp_path / "data", "--config", str(config)) as server:
+        uuid = server.post("/api/v1/nodes", json=NODE).json()["node_uuid"]
+        eventually(lambda: server.get(f"/api/v1/nodes/{uuid}").json()["node"]["status"] == "offline")
+        before = server.get("/ready").json()["head"]
+        other = server.post("/api/v1/nodes", json=NODE).json()["node_uuid"]
+        eventually(lambda: server.get(f"/api/v1/nodes/{other}").json()["node"]["status"] == "offline")
+        assert server.get(f"/api/v1/nodes/{uuid}").status_code == 200
+        assert server.get("/ready").json()["head"] > before
+
+
+def test_the_server_itself_is_a_node_that_keeps_its_uuid(tmp_path: Path) -> None:
+    server = Server(tmp_path, "--node-name", "first-machine").start()
+    nodes = server.get("/api/v1/nodes").json()["nodes"]
+    assert [node["metadata"] for node in nodes] == [{"name": "first-machine"}]
+    server.stop()
+    with server:
+        assert [node["uuid"] for node in server.get("/api/v1/nodes").json()["nodes"]] == [nodes[0]["uuid"]]
+
+
+def test_a_spearlet_without_an_sms_stands_alone(tmp_path: Path) -> None:
+    with Server(tmp_path, role="spearlet") as server:
+        assert server.get("/health").json()["service"] == "spearlet"
+        done = server.run(server.register("hello")).json()
+        assert done["status"] == "completed"
+        assert (tmp_path / "spearlet.db").exists()
+
+
+def test_an_sms_alone_keeps_tasks_and_says_that_it_runs_none(tmp_path: Path) -> None:
+    with Server(tmp_path, role="sms") as server:
+        shown = server.run(server.register("hello")).json()
+        assert (shown["status"], shown["error"]["code"]) == ("failed", "InvalidConfiguration")
+        assert server.get("/api/v1/nodes").json()["nodes"] == []
+
+
+def test_every_log_line_of_a_request_carries_its_correlation_id_and_so_do_its_events(tmp_path: Path) -> None:
+    with Server(tmp_path, "--log-level", "debug", "--log-format", "json") as server:
+        headers = {"X-Request-Id": "trace-me-42"}
+        answer = server.post("/api/v1/nodes", json=NODE, headers=headers)
+        assert answer.headers["X-Request-Id"] == "trace-me-42"
+        assert events_of(server, ["NodeRegistered"])[-1]["correlation"] == "trace-me-42"
+        lines = [json.loads(line) for line in server.output().splitlines() if "trace-me-42" in line]
+        assert lines
+        assert all(line["correlation_id"] == "trace-me-42" for line in lines)
+
+
+def test_a_lost_end_of_the_log_is_noticed_at_start(tmp_path: Path) -> None:
+    server = Server(tmp_path).start()
+    copy = (tmp_path / "sms.db").read_bytes(), (tmp_path / "sms.db-wal").read_bytes()
+    server.post("/api/v1/nodes", json=NODE)
+    server.stop()
+    (tmp_path / "sms.db").write_bytes(copy[0])
+    (tmp_path / "sms.db-wal").write_bytes(copy[1])
+    done = subprocess.run(server.command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 2
+    assert "was acknowledged" in done.stderr
+
+
+def test_with_enable_tls_http_is_encrypted(tmp_path: Path) -> None:
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    named = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl to make a certificate")
+    subprocess.run([*made, *named], check=True, capture_output=True)
+    config = tmp_path / "tls.toml"
+    config.write_text(f'[http]\nenable_tls = true\ncert_path = "{cert}"\nkey_path = "{key}"\n')
+    server = Server(tmp_path / "data", "--config", str(config))
+    server.url = server.url.replace("http:", "https:")
+    server.verify = str(cert)
+    with server:
+        assert server.get("/health", verify=str(cert)).json()["status"] == "healthy"
+        with pytest.raises(requests.ConnectionError):
+            requests.get(server.url.replace("https:", "http:") + "/health", timeout=5)
