@@ -1,6 +1,7 @@
 """The read side of /admin/api."""
 
 import time
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -8,7 +9,7 @@ from flask import Blueprint, Response, request
 
 from admin import live
 from admin.client import Api, Client, Row
-from admin.queries import number, passed_on, selected
+from admin.queries import number, passed_on, resumed_after, selected
 
 MOST_LINES = 2000
 
@@ -23,13 +24,12 @@ def make(api: Api) -> Blueprint:
 
     @door.get("/events/stream")
     def follow() -> Response:
-        resumed = request.headers.get("Last-Event-ID", "")
-        return _stream(live.changes(rest, int(resumed) if resumed.isdigit() else number("after", rest.head())))
+        return _stream(live.changes(rest, resumed_after(rest.head())))
 
     return door
 
 
-def _stream(messages: Any) -> Response:
+def _stream(messages: Iterator[str]) -> Response:
     return Response(messages, mimetype="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 

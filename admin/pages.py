@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlencode
 
 from flask import Blueprint, render_template, request
@@ -111,10 +110,12 @@ def _node(rest: Client, uuid: str) -> Row:
     row = rest.get("nodes", uuid, "with-resource")
     beats = number("beats", 0, most=1)
     filters = {} if beats else {"type": LIFE_OF_A_NODE}
+    other = f"?{urlencode({**request.args, 'beats': 1 - beats})}"
     return {
         "resource": row.pop("resource", None),
         "row": row,
         "beats": beats,
+        "other": other,
         **_history(rest, "node", uuid, **filters),
     }
 
@@ -153,11 +154,11 @@ def _execution(rest: Client, execution_id: str) -> Row:
 
 
 def _event(rest: Client, position: str) -> Row:
-    number_ = int(position) if position.isascii() and position.isdigit() and len(position) < 19 else 0
-    found: list[Any] = rest.events(after=number_ - 1, limit=1) if number_ else []
+    at = int(position) if position.isascii() and position.isdigit() and len(position) < 19 else 0
+    found = rest.events(after=at - 1, limit=1) if at else []
     if not found:
         raise NotFound.noun("event", position)
-    return {"row": found[0], "position": number_, "head": rest.head()}
+    return {"row": found[0], "position": at, "head": rest.head()}
 
 
 DETAILS = {"node": _node, "task": _task, "instance": _instance, "execution": _execution, "event": _event}

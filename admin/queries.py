@@ -12,7 +12,10 @@ SORTABLE = ("last_heartbeat", "registered_at", "name", "status")
 
 def number(name: str, default: int, *, least: int = 0, most: int = 2**62) -> int:
     """The whole number that the query gives for `name`."""
-    text = request.args.get(name, "")
+    return _number(name, request.args.get(name, ""), default, least, most)
+
+
+def _number(name: str, text: str, default: int, least: int, most: int) -> int:
     if not text:
         return default
     if not (text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most):
@@ -23,6 +26,11 @@ def number(name: str, default: int, *, least: int = 0, most: int = 2**62) -> int
 def as_of() -> int | None:
     """The position to look back at, if the query names one."""
     return number("as_of", 0) if request.args.get("as_of") else None
+
+
+def resumed_after(head: int) -> int:
+    """Where a stream goes on: after the event that the browser saw last, else after `after`, else after the head."""
+    return _number("Last-Event-ID", request.headers.get("Last-Event-ID", ""), number("after", head), 0, 2**62)
 
 
 def passed_on(*names: str) -> dict[str, str]:

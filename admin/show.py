@@ -3,11 +3,10 @@
 import json
 from datetime import UTC, datetime
 
-from flask import Flask
+from flask import Flask, request
 from markupsafe import Markup, escape
 
 from admin.client import Row
-from admin.queries import as_of
 
 PAGES = {
     "node_uuid": "nodes", "uuid": "nodes", "task_id": "tasks", "instance_id": "instances",
@@ -36,8 +35,8 @@ def page(kind: str, ident: object) -> str:
 
 
 def _same_time() -> str:
-    past = as_of()
-    return "" if past is None else f"?as_of={past}"
+    past = request.args.get("as_of", "")
+    return f"?as_of={past}" if past.isascii() and past.isdigit() else ""
 
 
 def page_of(event: Row) -> str:

@@ -110,10 +110,7 @@ def _full(fact: Recorded, links: dict[str, Any]) -> str:
         ("cause", str(fact.cause or "-")),
         ("correlation", fact.correlation or "-"),
         ("hash", fact.hash.hex()),
-        *(
-            ("led to", f"{f['position']} {f['topic']} (same {f['by']})".replace("same cause", "cause"))
-            for f in links["led_to"]
-        ),
+        *(("led to", f"{later['position']} {later['topic']} (by {later['by']})") for later in links["led_to"]),
         *([("led to", f"more than these {_SHOWN}")] if links["led_to_cut"] else []),
     ]
     state = msgspec.json.format(as_json(state_of(fact)), indent=2)

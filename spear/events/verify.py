@@ -70,7 +70,8 @@ def _logical_findings(path: Path, progress: Progress) -> Iterator[Finding]:
     if witness_path(path).exists():  # read before the log, because it is written after the log
         with closing(Witness(witness_path(path), read_only=True)) as witness:
             notes = witness.notes()
-            yield from (Finding(None, at, f"{witness_path(path).name}: a note is damaged") for at in witness.damage())
+            damage = sorted({*witness.damage()} & {*witness.damage()})  # the first look may meet a half-written note
+        yield from (Finding(None, at, f"{witness_path(path).name}: a note is damaged") for at in damage)
     try:
         recorder = ApswRecorder(path, read_only=True)
     except apsw.Error as error:

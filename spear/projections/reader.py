@@ -28,15 +28,14 @@ class Reader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._idle: deque[apsw.Connection] = deque()
+        self._idle: deque[apsw.Connection] = deque([self._connect()])
 
     @contextmanager
     def _borrow(self) -> Iterator[apsw.Connection]:
         try:
             db = self._idle.pop()
         except IndexError:
-            db = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY, vfs="unix")
-            db.set_busy_timeout(5000)
+            db = self._connect()
         try:
             yield db
         except (apsw.IOError, apsw.CorruptError, apsw.NotADBError, apsw.BusyError) as error:
@@ -101,6 +100,10 @@ class Reader:
             self._idle.pop().close()
 
     def remove(self) -> None:
-        """Close and delete the file, for private views."""
-        self.close()
+        """Delete the file of private views; whoever still reads it may go on."""
         self._path.unlink(missing_ok=True)
+
+    def _connect(self) -> apsw.Connection:
+        db = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY, vfs="unix")
+        db.set_busy_timeout(5000)
+        return db

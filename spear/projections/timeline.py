@@ -48,8 +48,9 @@ class Timeline:
         if not 0 <= position <= head:
             raise Invalid.field("as_of", position, f"a position from 0 to {head}")
         if position not in self._readers:
-            path = self._threads.call(lambda: self._make(position))
-            self._readers[position] = Reader(path)
+            made = Reader(self._threads.call(lambda: self._make(position)))
+            if self._readers.setdefault(position, made) is not made:
+                made.remove()  # somebody else asked for the same moment and was quicker
             self._forget_oldest()
         self._readers.move_to_end(position)
         return self._readers[position]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -66,7 +67,7 @@ def test_a_busy_log_does_not_make_a_storm_of_requests(page: Page, admin: str, se
     assert 0 < len(asked) < 60
 
 
-def test_the_page_goes_on_after_the_server_was_restarted(browser: Browser, tmp_path: pytest.TempPathFactory) -> None:
+def test_the_page_goes_on_after_the_server_was_restarted(browser: Browser, tmp_path: Path) -> None:
     page = browser.new_page()
     with Server(tmp_path / "restarted") as server:
         page.goto(f"http://127.0.0.1:{server.admin_port}")
@@ -135,7 +136,7 @@ def test_looking_back_shows_the_past_and_links_stay_there(page: Page, admin: str
     page.locator("#tasks tbody a").first.click()
     expect(page).to_have_url(re.compile(rf"/tasks/[0-9a-f-]+\?as_of={before}$"))
     page.goto(admin + "/?as_of=0")
-    expect(page.locator("#tasks")).to_contain_text("No task is registered")
+    expect(page.locator("#tasks")).to_contain_text("None yet")
 
 
 def test_the_slider_can_be_moved_by_the_keyboard(page: Page, admin: str, server: Server) -> None:
@@ -183,9 +184,17 @@ def test_everything_can_be_read_without_scripts(without_scripts: Page, admin: st
     expect(without_scripts.locator("#events tbody tr")).to_have_count(1)
 
 
+def test_an_empty_platform_says_what_to_do_next(page: Page, tmp_path: Path) -> None:
+    with Server(tmp_path / "empty", "--enable-web-admin", role="sms") as server:
+        page.goto(f"http://127.0.0.1:{server.admin_port}")
+        for panel in ("nodes", "tasks", "executions"):
+            expect(page.locator(f"#{panel} pre")).to_have_text(re.compile(f"curl .*{server.url}/", re.DOTALL))
+        page.goto("about:blank")
+
+
 @pytest.mark.parametrize("width", [360, 1440])
 def test_nothing_sticks_out_of_the_window(page: Page, admin: str, server: Server, width: int) -> None:
-    done = server.run(server.register("hello", endpoint="a-rather-long-endpoint-name-of-an-agent")).json()
+    done = server.run(server.register("hello", endpoint=f"a-rather-long-endpoint-name-of-an-agent-{width}")).json()
     page.set_viewport_size({"width": width, "height": 800})
     for path in ("/", "/?as_of=3", f"/executions/{done['execution_id']}", f"/tasks/{done['task_id']}", "/events/1"):
         page.goto(admin + path)

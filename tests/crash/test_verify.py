@@ -2,6 +2,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from random import Random
@@ -74,10 +75,11 @@ def test_an_empty_log_is_whole(folder):
 
 
 def test_a_log_is_checked_while_it_is_written(folder):
-    with store(folder) as (log, _):
-        for events in World(1).steps(200):
-            log.commit(events, ORIGIN)
+    with store(folder) as (log, _), ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(lambda: [log.commit(events, ORIGIN) for events in World(1).steps(1000)])
+        while not writing.done():
             assert verify(folder / LOG) == []
+        assert len(writing.result()) == 1001
 
 
 def test_a_missing_log_is_a_finding(folder):

@@ -92,7 +92,8 @@ def test_terminate_ends_a_guest_whatever_it_does(server: Server, sample: str) ->
     path = f"/api/v1/executions/{execution.json()['execution_id']}"
     eventually(lambda: server.get(path).json()["status"] == "running")
     shown = server.post(f"{path}/terminate", json={"reason": "enough"}).json()
-    assert (shown["status"], shown["error"]["message"]) == ("cancelled", "terminated: enough")
+    assert shown["status"] == "cancelled"
+    assert shown["error"]["message"].startswith("terminated: enough")
     assert server.post(f"{path}/terminate").json()["status"] == "cancelled"
 
 

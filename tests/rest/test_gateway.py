@@ -144,3 +144,11 @@ def test_the_same_failed_key_fails_the_same_way(server):
     answers = [server.post("/e/exit3", headers={"Idempotency-Key": "k2"}) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [502, 502]
     assert answers[0].json() == answers[1].json()
+
+
+def test_an_answer_that_was_deleted_is_not_given_again_as_an_empty_one(server):
+    execution_id = server.post("/e/echo", b"once", headers={"Idempotency-Key": "k3"}).headers["X-Execution-Id"]
+    task_id = server.get(f"/executions/{execution_id}").json()["task_id"]
+    assert server.delete(f"/objects/results/{task_id}/{execution_id}").ok
+    again = server.post("/e/echo", b"once", headers={"Idempotency-Key": "k3"})
+    assert (again.status_code, again.json()["error"]) == (404, "OUTPUT_NOT_FOUND")

@@ -7,8 +7,9 @@ from spear.adapters.rest.errors import render
 from spear.adapters.rest.requests import origin, read_body
 from spear.adapters.rest.resources.executions import idempotency_key
 from spear.adapters.rest.schemas import Resource
-from spear.errors import ExecutionFailed, ExecutionTimedOut, SpearError
+from spear.errors import ExecutionFailed, ExecutionTimedOut, NotFound, SpearError
 from spear.ports import End, Outcome
+from spear.projections.executions import NO_EXIT_CODE
 from spear.services.executions import Call
 from spear.services.platform import Platform
 
@@ -47,8 +48,11 @@ def _answer(execution_id: str, outcome: Outcome, content_type: str) -> Response:
 
 def _earlier(platform: Platform, execution_id: str) -> Outcome:
     row = platform.executions.wait(execution_id)
-    output = platform.executions.output(row) or b""
-    return Outcome(End(row.status), output, error=row.error, reason=row.reason, code=row.error_code)
+    output = platform.executions.output(row)
+    if output is None and row.status == End.COMPLETED:
+        raise NotFound(f"the output of execution {execution_id} was deleted", code="OUTPUT_NOT_FOUND")
+    exit_code = None if row.exit_code == NO_EXIT_CODE else row.exit_code
+    return Outcome(End(row.status), output or b"", exit_code, row.error, row.reason, code=row.error_code)
 
 
 def failure(execution_id: str, outcome: Outcome) -> SpearError:

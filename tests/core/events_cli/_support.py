@@ -20,11 +20,8 @@ from spear.projections.views import open_views
 from tests.crash._support import SteadyClock
 
 ROOT = Path(__file__).resolve().parents[3]
-
 TEST = Origin("test")
-
 STEPS = 120
-
 WRITER = """
 import sys
 from pathlib import Path

@@ -6,8 +6,12 @@ from spear.events.lock import DirectoryLock
 from tests.core.events_cli._support import failed, lines_of, log_in, ok, register, run
 
 
-def test_an_imported_log_is_the_exported_one_to_the_last_byte(history, tmp_path):
-    exported = ok(history, "export")
+@pytest.fixture(scope="module")
+def exported(history) -> str:
+    return ok(history, "export")
+
+
+def test_an_imported_log_is_the_exported_one_to_the_last_byte(exported, tmp_path):
     (tmp_path / "log.jsonl").write_text(exported)
     told = ok(tmp_path / "new", "import", str(tmp_path / "log.jsonl"))
     assert told == f"imported {len(exported.splitlines())} events into {tmp_path / 'new' / 'sms.db'}\n"
@@ -17,8 +21,7 @@ def test_an_imported_log_is_the_exported_one_to_the_last_byte(history, tmp_path)
         assert register(log, 1) == len(exported.splitlines()) + 1
 
 
-def test_import_reads_standard_input_and_can_make_a_spearlets_log(history, tmp_path):
-    exported = ok(history, "export")
+def test_import_reads_standard_input_and_can_make_a_spearlets_log(exported, tmp_path):
     ok(tmp_path / "new", "import - --role spearlet", input=exported)
     assert (tmp_path / "new" / "spearlet.db").is_file()
     assert ok(tmp_path / "new", "export") == exported
@@ -79,12 +82,11 @@ def cut_short(lines: list[str]) -> None:
         cut_short,
     ],
 )
-def test_import_refuses_a_tampered_export_at_its_first_bad_line_and_leaves_nothing(history, tmp_path, tamper):
-    lines = ok(history, "export").splitlines()
+def test_import_refuses_a_tampered_export_at_its_first_bad_line_and_leaves_nothing(exported, tmp_path, tamper):
+    lines = exported.splitlines()
     tamper(lines)
     assert "line 7: " in failed(run(tmp_path / "new", "import -", input="\n".join(lines)), 1)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["lock"]
-    ok(tmp_path / "new", "import -", input=ok(history, "export"))
 
 
 def test_import_refuses_an_export_without_its_beginning_or_without_anything(history, tmp_path):
@@ -93,9 +95,9 @@ def test_import_refuses_an_export_without_its_beginning_or_without_anything(hist
     assert "line 1: " in failed(run(tmp_path, "import -", input=""), 1)
 
 
-def test_import_touches_no_directory_that_has_something_in_it(own, history, tmp_path):
+def test_import_touches_no_directory_that_has_something_in_it(own, exported, tmp_path):
     before = {path.name: path.read_bytes() for path in own.iterdir()}
-    assert "sms.db" in failed(run(own, "import -", input=ok(history, "export")), 2)
+    assert "sms.db" in failed(run(own, "import -", input=exported), 2)
     assert {path.name: path.read_bytes() for path in own.iterdir()} == before
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "note.txt").write_text("mine")

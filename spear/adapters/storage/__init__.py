@@ -1,0 +1,1 @@
+"""Bytes on this machine's disk, and executables from wherever they are."""
