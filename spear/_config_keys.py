@@ -199,8 +199,12 @@ KEYS: tuple[Key, ...] = (
         env="SMS_LOG_LEVEL", flags="--log-level", meaning="The least important lines to log, from trace to error."),
     Key("log.format", "log.format", FORMAT, "json",
         env="SMS_LOG_FORMAT", flags="--log-format", meaning="How a log line looks: json, pretty or compact."),
-    Key("log.file", "log.file", PATH_OR_NONE, "",
-        env="SMS_LOG_FILE", flags="--log-file", meaning="A file to log to, besides stderr."),
+    Key("log.file", "log.file", PATH_OR_NONE, "./logs/sms.log",
+        env="SMS_LOG_FILE", flags="--log-file",
+        meaning="A file to log to, besides stderr, or nothing; the default moves with data_dir."),
+    Key("log.tasks_dir", "log.tasks_dir", PATH, "./logs/tasks",
+        env="SMS_LOG_TASKS_DIR SPEARLET_LOG_TASKS_DIR",
+        meaning="Where log lines of executions go, by node and task; the default moves with data_dir."),
 
     Key("executions.max_concurrent", "executions.max_concurrent", COUNT, 16,
         env="SMS_EXECUTIONS_MAX_CONCURRENT SPEARLET_EXECUTIONS_MAX_CONCURRENT",
@@ -286,8 +290,9 @@ KEYS: tuple[Key, ...] = (
         env="SPEARLET_LOG_LEVEL", flags="--log-level", meaning="The least important lines to log, from trace to error."),
     Key("spearlet.logging.format", "log.format", FORMAT, "pretty",
         env="SPEARLET_LOG_FORMAT", flags="--log-format", meaning="How a log line looks: json, pretty or compact."),
-    Key("spearlet.logging.file", "log.file", PATH_OR_NONE, "",
-        env="SPEARLET_LOG_FILE", flags="--log-file", meaning="A file to log to, besides stderr."),
+    Key("spearlet.logging.file", "log.file", PATH_OR_NONE, "./logs/spearlet.log",
+        env="SPEARLET_LOG_FILE", flags="--log-file",
+        meaning="A file to log to, besides stderr, or nothing; the default moves with data_dir."),
 )
 # fmt: on
 

@@ -65,10 +65,14 @@ def serving(config: Config, *, failed: Callable[[str], None], progress: Progress
         app = make_app(platform)
         listener.serve(app)
         if admin is not None:
-            admin.serve(make_admin(_asked(app), rest_url=f"http://{config.http_addr}"))
+            admin.serve(make_admin(_asked(app), rest_url=_rest_url(config)))
             stack.callback(admin.stop_accepting)
         stack.callback(listener.stop_accepting)
         yield platform
+
+
+def _rest_url(config: Config) -> str:
+    return f"{'https' if config.http_tls.enabled else 'http'}://{config.http_addr}"
 
 
 def _asked(app: Flask) -> Api:
@@ -125,7 +129,7 @@ def foundation(config: Config, *, failed: Callable[[str], None], progress: Progr
 
 def _platform(base: Foundation, config: Config, *, spawn: Spawn, stack: ExitStack) -> Platform:
     unit, reader, clock, ids, bell = base.unit, base.reader, base.clock, base.ids, base.bell
-    contents, logs = Contents(base.blobs), FileLogStore(base.data / "logs" / "tasks", clock=clock, bell=bell)
+    contents, logs = Contents(base.blobs), FileLogStore(config.log.tasks_dir, clock=clock, bell=bell)
     nodes = Nodes(unit, reader, ids=ids, clock=clock, heartbeat_timeout_s=config.heartbeat_timeout)
     node_uuid = _own_node(base, config, nodes)
     tasks = Tasks(unit, reader, ids=ids)

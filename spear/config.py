@@ -42,6 +42,7 @@ class Log:
     level: Level
     format: Format
     file: Path | None
+    tasks_dir: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,7 @@ class Config:
         """Every value that this role reads, as TOML with each origin in a comment."""
         kv = self.kv_store
         head = [f"# role = {self.role}", f"# insecure = {shown(self.insecure)}", f"# log_path = {self.log_path}"]
+        head += [f"# log files = {self.log.file}, {self.log.tasks_dir}/<node>/<task>/<execution>.log"]
         head += [f"# kv_store = {kv.backend} {kv.path}".rstrip()]
         return "\n".join(head + [f"{s.key.name} = {shown(s.value)}  # {s.origin}" for s in self.settings])
 
@@ -156,7 +158,7 @@ def _assembled(options: Options, settings: Mapping[str, Setting], kv_store: KvSt
         grpc_tls=Tls(**sections["grpc_tls"]),
         http_tls=Tls(**sections["http_tls"]),
         database=Database(**sections["database"]),
-        log=Log(**sections["log"]),
+        log=Log(**sections["log"] | _moved_logs(settings)),
         executions=Executions(**sections["executions"]),
         spearlet=Spearlet(**sections["spearlet"], connect=wants_sms),
         kv_store=kv_store,
@@ -169,6 +171,14 @@ def _log_path(role: Role, data_dir: Path, database_path: Setting) -> Path:
         return data_dir / "spearlet.db"
     path = Path(str(database_path.value))
     return data_dir / "sms.db" if path == Path(str(database_path.key.default)) else path
+
+
+def _moved_logs(settings: Mapping[str, Setting]) -> dict[str, Path]:
+    data_dir = settings["data_dir"]
+    if data_dir.value == data_dir.key.default:
+        return {}
+    untouched = [s for s in (settings["log.file"], settings["log.tasks_dir"]) if s.value == s.key.default]
+    return {s.key.field.rpartition(".")[2]: Path(str(data_dir.value)) / str(s.value) for s in untouched}
 
 
 def _refuse_half_tls(listener: str, settings: Mapping[str, Setting]) -> None:

@@ -73,7 +73,7 @@ def test_without_any_source_both_roles_run_on_loopback() -> None:
     assert (str(config.grpc_addr), str(config.http_addr)) == ("127.0.0.1:50051", "127.0.0.1:8080")
     assert (config.heartbeat_timeout, config.cleanup_interval, config.node_removal_after) == (120, 300, 0)
     assert config.max_upload_bytes == config.max_object_size == 67108864
-    assert (config.log.level, config.log.format, config.log.file) == (Level.INFO, Format.JSON, None)
+    assert (config.log.level, config.log.format, config.log.file) == (Level.INFO, Format.JSON, Path("logs/sms.log"))
     assert {setting.origin for setting in config.settings} == {"default"}
 
 
@@ -81,6 +81,13 @@ def test_a_spearlet_has_its_own_defaults() -> None:
     config = told("--role", "spearlet")
     assert (str(config.grpc_addr), str(config.http_addr)) == ("127.0.0.1:50052", "127.0.0.1:8081")
     assert (config.data_dir, config.log.format) == (Path("data/spearlet"), Format.PRETTY)
+
+
+def test_default_log_files_move_with_the_data_directory_and_chosen_ones_stay() -> None:
+    moved = told("--data-dir", "/srv/spear").log
+    assert (moved.file, moved.tasks_dir) == (Path("/srv/spear/logs/sms.log"), Path("/srv/spear/logs/tasks"))
+    assert told("--data-dir", "/srv/spear", "--log-file", "here.log").log.file == Path("here.log")
+    assert told("--role", "spearlet").log.file == Path("logs/spearlet.log")
 
 
 def test_an_sms_and_a_spearlet_share_a_machine_by_default() -> None:
