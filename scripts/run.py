@@ -60,7 +60,7 @@ def main(argv: list[str]) -> int:
     """Run until the server ends; its exit status is ours."""
     try:
         config = load(["--role", "all", *argv], environ=os.environ, home=Path.home())
-        refuse_a_taken_port("http_addr", config.http_addr)
+        refuse_a_taken_port(config.setting("http_addr").key.name, config.http_addr)
         log = server_log(config.data_dir)
     except StartupError as error:
         print(f"spear: {error.message}", file=sys.stderr)

@@ -3,21 +3,25 @@
 import os
 import shutil
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.server import Server
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+if TYPE_CHECKING:  # a conftest may not skip while it is imported; the test module does
+    from playwright.sync_api import Browser, Page
+
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator["playwright.Browser"]:
+def browser() -> Iterator["Browser"]:
     """One headless browser for all tests; they are skipped where there is none."""
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         pytest.skip("no Chromium on PATH: scripts/install_browser.sh installs it where it may")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     flags = ["--no-sandbox"] if os.geteuid() == 0 else []
     with playwright.sync_playwright() as started:
         running = started.chromium.launch(executable_path=path, args=flags)
@@ -40,7 +44,7 @@ def admin(server: Server) -> str:
 
 
 @pytest.fixture
-def page(browser: "playwright.Browser") -> Iterator["playwright.Page"]:
+def page(browser: "Browser") -> Iterator["Page"]:
     """A fresh page that fails the test when the browser complains about anything."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     fresh = context.new_page()

@@ -126,6 +126,8 @@ def test_links_lead_from_an_execution_to_its_task_instance_and_node(page: Page, 
 def test_looking_back_shows_the_past_and_links_stay_there(page: Page, admin: str, server: Server) -> None:
     before = head_of(server)
     server.register("echo", endpoint="from-the-future")
+    for task in server.get("/api/v1/tasks").json()["tasks"]:
+        server.call("PUT", f"/api/v1/tasks/{task['task_id']}", json={"description": "changed in the future"})
     page.goto(admin)
     expect(page.locator("#tasks")).to_contain_text("from-the-future")
     page.locator("#as_of").fill(str(before))
@@ -135,6 +137,8 @@ def test_looking_back_shows_the_past_and_links_stay_there(page: Page, admin: str
     expect(page.locator("#events tbody tr").first).to_contain_text(str(before))
     page.locator("#tasks tbody a").first.click()
     expect(page).to_have_url(re.compile(rf"/tasks/[0-9a-f-]+\?as_of={before}$"))
+    expect(page.locator("#history")).to_contain_text("TaskCreated")
+    expect(page.locator("#content")).not_to_contain_text(re.compile("TaskUpdated|in the future"))
     page.goto(admin + "/?as_of=0")
     expect(page.locator("#tasks")).to_contain_text("None yet")
 

@@ -249,9 +249,10 @@ def test_meta_says_what_the_file_is(server):
 
 def test_any_spelling_of_the_id_finds_the_file(server):
     shown = upload(server)
-    for spelling in (shown["id"].upper(), shown["id"].replace("-", ""), f"{{{shown['id']}}}", f"urn:uuid:{shown['id']}"):
+    ident = shown["id"]
+    for spelling in (ident.upper(), ident.replace("-", ""), f"{{{ident}}}", f"urn:uuid:{ident}"):
         assert server.get(f"/files/{spelling}").content == b"some content"
-        assert server.get(f"/files/{spelling}/meta").json()["id"] == shown["id"]
+        assert server.get(f"/files/{spelling}/meta").json()["id"] == ident
 
 
 @pytest.mark.parametrize("ident", ["nonsense", "00000000-0000-0000-0000-000000000000", "..%2F..%2Fetc%2Fpasswd", "%00"])

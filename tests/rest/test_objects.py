@@ -55,7 +55,14 @@ def test_what_goes_in_comes_out(server, size):
 
 
 def test_an_object_keeps_its_content_type_and_metadata(server):
-    put(server, "b/typed", b"{}", Content_Type="application/json", X_Object_Meta_Owner="Zoë".encode(), X_Object_Meta_N="1")
+    put(
+        server,
+        "b/typed",
+        b"{}",
+        Content_Type="application/json",
+        X_Object_Meta_Owner="Zoë".encode(),
+        X_Object_Meta_N="1",
+    )
     answer = server.get("/objects/b/typed")
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.headers["X-Object-Meta-Owner"].encode("latin-1").decode() == "Zoë"
@@ -67,7 +74,9 @@ def test_metadata_that_is_too_long_is_refused(server):
     assert (answer.status_code, answer.json()["details"]["field"]) == (422, "X-Object-Meta-*")
 
 
-@pytest.mark.parametrize("key", ["a/b/c/d", "a//b", "a/b/", "a/refs", "a/pin", "a/%20space", "日/本", "a/..%2fx", "a/refs/x"])
+@pytest.mark.parametrize(
+    "key", ["a/b/c/d", "a//b", "a/b/", "a/refs", "a/pin", "a/%20space", "日/本", "a/..%2fx", "a/refs/x"]
+)
 def test_a_key_may_hold_slashes_and_whatever_else_is_printable(server, key):
     put(server, key, key.encode())
     assert server.get(f"/objects/{key}").content == key.encode()
@@ -327,4 +336,3 @@ def test_objects_outlive_a_restart(tmp_path):
         assert server.get("/objects/b/kept").content == b"x" * BIG
         assert (row(server, "b/kept")["version"], row(server, "b/kept")["pinned"]) == (2, True)
         assert put(server, "b/kept", b"more").headers["ETag"] == '"3"'
-

@@ -22,7 +22,7 @@ from spear.adapters.rest.resources import (
 )
 from spear.services.platform import Platform
 
-RESOURCES = (nodes, tasks, instances, executions, logs, placement, files, objects, events, health)
+RESOURCES = (nodes, tasks, instances, executions, logs, placement, files, objects, events, gateway, health)
 
 
 class _Json(JSONProvider):
@@ -53,7 +53,6 @@ def make_app(platform: Platform) -> Flask:
     errors.install(app)  # after the document, which brings handlers of its own
     for resource in RESOURCES:
         document.register_blueprint(resource.make(platform))
-    app.register_blueprint(gateway.make(platform))
     if platform.config.enable_swagger:
         app.register_blueprint(docs.make_page())
     return app

@@ -74,8 +74,8 @@ def _rfc_2047(text: str) -> str:
 def attachment(name: str) -> str:
     """A Content-Disposition that saves and never shows; the name in ASCII and, as RFC 5987 has it, in full."""
     plain = name.encode("ascii", "replace").decode().replace("?", "_")
-    options = {"filename": plain} if plain == name else {"filename": plain, "filename*": f"UTF-8''{quote(name, safe='')}"}
-    return dump_options_header("attachment", options)
+    full = {} if plain == name else {"filename*": f"UTF-8''{quote(name, safe='')}"}
+    return dump_options_header("attachment", {"filename": plain, **full})
 
 
 def answer(contents: Contents, content: Content, *, etag: str, content_type: str, extra: Mapping[str, str]) -> Response:

@@ -6,7 +6,10 @@ from spear.adapters.rest.schemas import Taken, matching, whole
 
 _CURSOR_MOST = 2**62
 _OFFSET_MOST = 2**31 - 1
-_AS_OF = {"description": "A position or an RFC 3339 time to look back at; X-As-Of says which position answered."}
+_AS_OF = {
+    "description": "A position or an RFC 3339 time to look back at; X-As-Of says which position answered.",
+    "pattern": r"^([0-9]{1,18}|[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ].+)?$",
+}
 _TOKEN = "the next_page_token of the page before"
 
 

@@ -57,6 +57,7 @@ class Text(fields.String):
         super().__init__(
             validate=[length, _passing(lambda text: "\x00" not in text, expected)],
             error_messages=saying(expected),
+            metadata={"pattern": r"^[^\x00]*$"},
             **kwargs,
         )
 

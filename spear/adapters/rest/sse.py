@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import gevent
 import msgspec
 from flask import Response, request
 
@@ -57,6 +58,8 @@ class Streams:
 def _guarded(messages: Iterator[bytes]) -> Iterator[bytes]:
     yield b"retry: 1000\n\n"  # also sends the headers at once
     try:
-        yield from messages
+        for found in messages:
+            yield found
+            gevent.sleep(0)  # who catches up with a long past leaves the others their turn
     except SpearError as error:
         yield message({"error": error.code, "message": error.message, "details": error.details}, event="error")

@@ -6,6 +6,7 @@ id that names nothing finds nothing. `next_after` continues always: ask again wi
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -76,7 +77,8 @@ def _topic(given: str, noun: str) -> str:
     for topic in TOPICS:
         if given in (topic, topic.partition(".")[2]) and topic.startswith(noun and f"{noun}."):
             return topic
-    raise Invalid.field("type", given, f"an event type{f' of {noun}' if noun else ''} such as NodeLost or node.NodeLost")
+    of_noun = f" of {noun}" if noun else ""
+    raise Invalid.field("type", given, f"an event type{of_noun} such as NodeLost or node.NodeLost")
 
 
 def streams_of(ident: str) -> list[str]:
@@ -96,10 +98,27 @@ def _by_uuid(ident: str) -> list[UUID]:
     return [uuid, observations(uuid)]
 
 
+def _past(log: EventLog, after: int, topics: list[str], streams: list[str]) -> Iterator[list[Recorded]]:
+    while facts := log.since(after, topics=topics, streams=streams):
+        yield facts
+        after = facts[-1].position
+
+
 def _following(log: EventLog, after: int, topics: list[str], streams: list[str]) -> Iterator[bytes]:
-    for facts in log.follow(after, idle_s=sse.IDLE_S, topics=topics, streams=streams):
-        shown = (sse.message(event_json(fact), ident=fact.position, event=fact.name) for fact in facts)
-        yield b"".join(shown) or sse.ALIVE
+    head = max(log.head, after)
+    for facts in _past(log, after, topics, streams):
+        yield _messages(facts)
+        head = max(head, facts[-1].position)
+    spoke = monotonic()
+    for facts in log.follow(head, idle_s=sse.IDLE_S / 3):  # unfiltered: what is left out must not put comments off
+        wanted = [f for f in facts if (not topics or f.topic in topics) and (not streams or f.originator_id in streams)]
+        if wanted or monotonic() - spoke >= sse.IDLE_S:
+            yield _messages(wanted) or sse.ALIVE
+            spoke = monotonic()
+
+
+def _messages(facts: list[Recorded]) -> bytes:
+    return b"".join(sse.message(event_json(fact), ident=fact.position, event=fact.name) for fact in facts)
 
 
 def make(platform: Platform) -> Resource:

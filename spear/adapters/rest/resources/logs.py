@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 from marshmallow import fields
@@ -27,9 +28,7 @@ class LogQuery(Taken):
 
 
 Line = answer("LogLine", seq=int, ts_ms=int, stream=Stream, level=Level, message=str)
-LogLines = answer(
-    "LogLines", execution_id=str, lines=[Line], next_after=int, truncated=bool, completed=bool
-)
+LogLines = answer("LogLines", execution_id=str, lines=[Line], next_after=int, truncated=bool, completed=bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +43,7 @@ class _Wanted:
 
 def _wanted(execution_id: str, query: dict[str, Any]) -> _Wanted:
     stream, level = query["stream"], query["level"]
-    return _Wanted(
-        execution_id, query["limit"], Stream(stream) if stream else None, Level(level) if level else None
-    )
+    return _Wanted(execution_id, query["limit"], Stream(stream) if stream else None, Level(level) if level else None)
 
 
 def line_json(line: LogLine) -> dict[str, Any]:
@@ -83,21 +80,29 @@ class Logs:
 
     def follow(self, wanted: _Wanted, after: int) -> Iterator[bytes]:
         """Every line as an event with its number, and `end` with the execution's status."""
+        spoke = monotonic()
         while True:
             head = self._log.head
             row, page = self.read(wanted, after)
-            yield b"".join(sse.message(line_json(line), ident=line.seq) for line in page.lines)
             after = max(after, page.next_after)
+            if page.lines:
+                yield b"".join(sse.message(line_json(line), ident=line.seq) for line in page.lines)
+                spoke = monotonic()
             if page.completed and _ended(row):
                 yield sse.message({"status": row.status, "truncated": page.truncated}, event="end")
                 return
-            if len(page.lines) < wanted.limit and not self._news(row, page, head, after):
+            left = spoke + sse.IDLE_S - monotonic()
+            if left <= 0:
                 yield sse.ALIVE
+                spoke = monotonic()
+            elif len(page.lines) < wanted.limit:
+                self._wait(row, page, head, after=after, timeout_s=left)
 
-    def _news(self, row: ExecutionRow, page: LogPage, head: int, after: int) -> bool:
+    def _wait(self, row: ExecutionRow, page: LogPage, head: int, *, after: int, timeout_s: float) -> None:
         if page.completed:  # not started yet, or about to end: both become known by an event
-            return self._log.wait(head, timeout_s=sse.IDLE_S)
-        return self._logs.wait(row.execution_id, after=after, timeout_s=sse.IDLE_S)
+            self._log.wait(head, timeout_s=timeout_s)
+        else:
+            self._logs.wait(row.execution_id, after=after, timeout_s=timeout_s)
 
 
 def _ended(row: ExecutionRow) -> bool:

@@ -1,0 +1,129 @@
+"""Tasks over HTTP, in the shapes of the public API."""
+
+from uuid import uuid4
+
+import pytest
+
+from tests.rest.conftest import done, refused
+from tests.server import Server
+
+PUBLIC = {
+    "task_id", "name", "description", "status", "priority", "node_uuid", "endpoint", "version", "capabilities",
+    "registered_at", "last_heartbeat", "metadata", "config", "result_uris", "last_result_uri", "last_result_status",
+    "last_completed_at", "last_result_metadata",
+}  # fmt: skip
+LEAST = {"name": "t", "endpoint": "", "version": "1"}
+
+
+def shown(server: Server, task_id: str) -> dict:
+    return done(server.get(f"/api/v1/tasks/{task_id}"))
+
+
+def registered(server: Server, **more: object) -> str:
+    return str(done(server.post("/api/v1/tasks", json={**LEAST, **more}))["task_id"])
+
+
+def test_a_task_with_the_least_said_of_it_has_defaults(server: Server) -> None:
+    said = done(server.post("/api/v1/tasks", json=LEAST))
+    assert set(said) == {"success", "task_id", "message"}
+    found = shown(server, said["task_id"])
+    assert set(found) >= PUBLIC
+    assert (found["description"], found["priority"], found["status"]) == ("Task: t", "normal", "registered")
+    assert (found["capabilities"], found["metadata"], found["config"], found["executable"]) == ([], {}, {}, None)
+    assert (found["result_uris"], found["last_result_uri"], found["last_completed_at"]) == ([], "", 0)
+
+
+def test_everything_said_of_a_task_is_shown(server: Server, node: str) -> None:
+    body = {
+        "name": "all",
+        "endpoint": f"E-{uuid4().hex}",
+        "version": "2",
+        "description": "d",
+        "priority": "urgent",
+        "node_uuid": node.upper(),
+        "capabilities": ["gpu"],
+        "metadata": {"a": "b"},
+        "config": {"limits.wall_ms": "500", "own": "x"},
+        "executable": {"type": "wasm", "uri": "sms+file://x", "checksum_sha256": "AB" * 32, "args": ["1"], "env": {"A": "B"}},
+    }
+    found = shown(server, done(server.post("/api/v1/tasks", json=body))["task_id"])
+    executable = {**body["executable"], "name": "", "checksum_sha256": "ab" * 32}
+    assert {name: found[name] for name in body} == {
+        **body,
+        "endpoint": body["endpoint"].lower(),
+        "node_uuid": node,
+        "executable": executable,
+    }
+
+
+def test_two_tasks_cannot_own_one_endpoint_until_the_first_is_gone(server: Server, task: str) -> None:
+    endpoint = shown(server, task)["endpoint"]
+    refused(server.post("/api/v1/tasks", json={**LEAST, "endpoint": endpoint.upper()}), 409, "ENDPOINT_EXISTS", endpoint)
+    done(server.call("DELETE", f"/api/v1/tasks/{task}"))
+    assert registered(server, endpoint=endpoint) != task
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"name": ""}, "name: got '', expected text of 1 to 256 characters"),
+        ({"version": None}, "version: got None, expected text"),
+        ({"priority": "soon"}, "priority: got 'soon', expected one of low, normal, high, urgent"),
+        ({"endpoint": "a b"}, "endpoint: got 'a b', expected 1 to 64 letters"),
+        ({"node_uuid": "n1"}, "node_uuid: got 'n1', expected a UUID"),
+        ({"capabilities": "gpu"}, "capabilities: got 'gpu', expected a list"),
+        ({"capabilities": ["a", 1]}, "capabilities.1: got 1, expected text"),
+        ({"metadata": {"a": 1}}, "metadata.a: got 1, expected text"),
+        ({"metadata": {"value": 1}}, "metadata.value: got 1, expected text"),
+        ({"metadata": {f"k{n}": "" for n in range(65)}}, "expected an object of at most 64 texts"),
+        ({"executable": "wasm"}, "executable: got 'wasm', expected a JSON object"),
+        ({"executable": {}}, "executable.type: missing, expected one of none, wasm, process"),
+        ({"executable": {"type": "wasm", "checksum_sha256": "xyz"}}, "executable.checksum_sha256: got 'xyz', expected 64"),
+        ({"config": {"limits.wall_ms": "0"}}, "config.limits.wall_ms: got '0', expected a whole number from 1"),
+        ({"config": {"limits.spoons": "1"}}, "config.limits.spoons: got '1', expected one of limits.wall_ms"),
+    ],
+)
+def test_a_bad_field_is_named_with_its_value_and_what_was_expected(server: Server, change: dict, words: str) -> None:
+    refused(server.post("/api/v1/tasks", json={**LEAST, **change}), 422, "INVALID_ARGUMENT", words)
+
+
+def test_a_change_of_a_task_keeps_the_rest(server: Server, task: str) -> None:
+    found = done(server.call("PUT", f"/api/v1/tasks/{task}", json={"priority": "low", "config": {"limits.wall_ms": "9"}}))
+    assert (found["name"], found["priority"], found["config"]) == ("t", "low", {"limits.wall_ms": "9"})
+    refused(server.call("PUT", f"/api/v1/tasks/{task}", json={"priority": 1}), 422, "INVALID_ARGUMENT", "priority: got 1")
+
+
+@pytest.mark.parametrize("body", [{}, {"json": {}}, {"json": {"reason": "old"}}, {"headers": {"Content-Type": "application/json"}}])
+def test_unregistering_needs_no_body_and_happens_once(server: Server, task: str, body: dict) -> None:
+    done(server.call("DELETE", f"/api/v1/tasks/{task}", **body))
+    refused(server.call("DELETE", f"/api/v1/tasks/{task}", **body), 404, "TASK_NOT_FOUND", task)
+    refused(server.get(f"/api/v1/tasks/{task}"), 404, "TASK_NOT_FOUND", task)
+    refused(server.get(f"/api/v1/tasks/{task}/instances"), 404, "TASK_NOT_FOUND", task)
+
+
+def test_tasks_can_be_filtered_and_the_total_counts_what_was_filtered(server: Server, node: str) -> None:
+    low, high = registered(server, node_uuid=node, priority="low"), registered(server, node_uuid=node, priority="high")
+    registered(server, priority="low")
+
+    def found(**query: str) -> tuple[list[str], int]:
+        page = done(server.get("/api/v1/tasks", params={"node_uuid": node, **query}))
+        return [t["task_id"] for t in page["tasks"]], page["total_count"]
+
+    assert found() == ([low, high], 2)
+    assert found(priority="low") == ([low], 1)
+    assert found(status="active") == ([], 0)
+    refused(server.get("/api/v1/tasks", params={"status": "busy"}), 422, "INVALID_ARGUMENT", "status: got 'busy'")
+
+
+def test_a_task_shows_how_its_last_run_ended(server: Server, ran: dict) -> None:
+    found = shown(server, ran["task_id"])
+    assert found["status"] == "active"
+    assert (found["last_result_status"], found["result_uris"]) == ("completed", [found["last_result_uri"]])
+    assert found["last_result_metadata"] == {"execution_id": ran["execution_id"]}
+    assert found["last_completed_at"] == ran["completed_at_ms"] // 1000
+
+
+@pytest.mark.parametrize("ident", ["nobody", str(uuid4()), "%00", "x" * 3000])
+def test_an_id_that_names_no_task_is_not_found(server: Server, ident: str) -> None:
+    for method, path in (("GET", ""), ("PUT", ""), ("DELETE", ""), ("GET", "/instances")):
+        refused(server.call(method, f"/api/v1/tasks/{ident}{path}"), 404, "TASK_NOT_FOUND")
