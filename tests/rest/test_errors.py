@@ -32,7 +32,9 @@ def test_a_wrong_method_names_those_that_are_allowed(server: Server) -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), WRITES)
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "nonsense", ""])
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "nonsense", ""]
+)
 def test_a_body_that_is_not_called_json_is_refused(server: Server, method: str, path: str, kind: str) -> None:
     headers = {"Content-Type": kind} if kind else {}
     answer = server.call(method, f"/api/v1/{path}", data=b"{}", headers=headers)
@@ -53,7 +55,9 @@ def test_json_may_be_called_so_in_any_way(server: Server, kind: str) -> None:
         b'{"a": ' + b"9" * 5000 + b"}",
     ],
 )  # fmt: skip
-def test_what_is_not_json_is_malformed_and_the_place_is_named(server: Server, method: str, path: str, body: bytes) -> None:
+def test_what_is_not_json_is_malformed_and_the_place_is_named(
+    server: Server, method: str, path: str, body: bytes
+) -> None:
     answer = server.call(method, f"/api/v1/{path}", data=body, headers=JSON)
     refused(answer, 400, "MALFORMED_REQUEST", "body: ")
 
@@ -67,11 +71,15 @@ def test_json_that_is_no_object_is_refused(server: Server, method: str, path: st
 
 @pytest.mark.parametrize(("method", "path"), WRITES)
 @pytest.mark.parametrize("kind", [{}, JSON])
-def test_a_required_body_that_is_absent_is_missing_its_fields(server: Server, method: str, path: str, kind: dict) -> None:
+def test_a_required_body_that_is_absent_is_missing_its_fields(
+    server: Server, method: str, path: str, kind: dict
+) -> None:
     refused(server.call(method, f"/api/v1/{path}", headers=kind), 422, "INVALID_ARGUMENT", ": missing, expected")
 
 
-@pytest.mark.parametrize("port", [True, None, "1", 1.0, 1.5, [], {}, 0, 65536, -1, 10**30, -(10**30), 1e300, "\x00", "x" * 10**6])
+@pytest.mark.parametrize(
+    "port", [True, None, "1", 1.0, 1.5, [], {}, 0, 65536, -1, 10**30, -(10**30), 1e300, "\x00", "x" * 10**6]
+)
 def test_a_value_of_the_wrong_kind_is_named_with_what_was_expected(server: Server, port: object) -> None:
     found = refused(
         server.post("/api/v1/nodes", json={**NODE, "port": port}),
@@ -104,7 +112,8 @@ def test_a_chunked_body_is_read_whole(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "head", [b"Content-Length: 100\r\n\r\n{}", b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", b"Content-Length: x\r\n\r\n"]
+    "head",
+    [b"Content-Length: 100\r\n\r\n{}", b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", b"Content-Length: x\r\n\r\n"],
 )
 def test_a_body_that_breaks_off_is_a_bad_request(server: Server, head: bytes) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as raw:
@@ -121,7 +130,9 @@ def test_the_caller_may_choose_the_correlation_id_if_it_is_a_plain_word(server: 
         assert len(given) == 32
 
 
-@pytest.mark.parametrize("path", ["/api/v1/nodes", "/api/v1/tasks/x", "/health", "/e/hello", "/api/v1/placement/invocations/place"])
+@pytest.mark.parametrize(
+    "path", ["/api/v1/nodes", "/api/v1/tasks/x", "/health", "/e/hello", "/api/v1/placement/invocations/place"]
+)
 def test_pages_of_other_origins_may_ask_first(server: Server, path: str) -> None:
     asking = {"Origin": "http://elsewhere", "Access-Control-Request-Method": "POST"}
     answer = server.call("OPTIONS", path, headers=asking)

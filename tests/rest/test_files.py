@@ -7,7 +7,8 @@ from uuid import UUID
 import pytest
 import requests
 
-from tests.rest._server import eventually, serving
+from tests.rest._server import serving
+from tests.server import eventually
 
 MB = 1024 * 1024
 
@@ -33,7 +34,7 @@ def upload(server, content=b"some content", name=None, **headers):
 
 def stored(server):
     """The blobs on disk, those half written included."""
-    return sorted(str(path) for path in (server.data / "files").rglob("*") if path.is_file())
+    return sorted(str(path) for path in (server.data_dir / "files").rglob("*") if path.is_file())
 
 
 def test_an_upload_says_what_was_stored(server):
@@ -135,7 +136,7 @@ def test_a_client_that_goes_away_in_the_middle_leaves_nothing(server):
     server.raw(b"POST /api/v1/files HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 100_000)
     eventually(lambda: stored(server) == before)
     assert server.get("/files").json()["total_count"] == total
-    assert "Traceback" not in server.said
+    assert "Traceback" not in server.output()
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -146,6 +147,11 @@ def test_a_body_over_the_limit_is_refused_by_its_number_and_nothing_is_kept(smal
     assert "100000" in answer.json()["message"]
     assert stored(small) == before
     assert small.get("/files").json()["total_count"] == 0
+
+
+def test_a_body_that_says_it_is_over_the_limit_is_refused_before_any_of_it_comes(small):
+    answer = small.raw(b"POST /api/v1/files HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000000\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 413") and b"1000000000000" in answer
 
 
 def test_a_body_at_the_limit_is_taken(small):
@@ -316,7 +322,7 @@ def test_damaged_content_is_reported_and_never_served(tmp_path, change):
     with serving(tmp_path / "data") as server:
         shown = upload(server, b"x" * 10_000)
         assert server.get(f"/files/{shown['id']}").ok
-        place = server.data / "files" / shown["sha256"][:2] / shown["sha256"]
+        place = server.data_dir / "files" / shown["sha256"][:2] / shown["sha256"]
         place.write_bytes(change + place.read_bytes()[1:])
         answer = server.get(f"/files/{shown['id']}")
         assert (answer.status_code, answer.json()["error"]) == (500, "CORRUPT")
@@ -330,8 +336,8 @@ def test_a_reader_that_goes_away_gives_its_file_back(server):
     def opened():
         return any(shown["sha256"] in link for link in server.open_files())
 
-    with requests.get(f"{server.base}/api/v1/files/{shown['id']}", stream=True, timeout=10) as answer:
+    with requests.get(f"{server.url}/api/v1/files/{shown['id']}", stream=True, timeout=10) as answer:
         assert len(next(answer.iter_content(1000))) == 1000
         assert opened()
     eventually(lambda: not opened())
-    assert "Traceback" not in server.said
+    assert "Traceback" not in server.output()

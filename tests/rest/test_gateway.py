@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from tests.rest._server import SAMPLES, eventually, serving
+from tests.rest._server import SAMPLES, serving
+from tests.server import eventually
 
 LIMIT = 2_000_000
 
@@ -107,7 +108,7 @@ def test_running_out_of_time_is_a_timeout(server):
 
 def test_one_that_is_terminated_by_somebody_else_says_so(server):
     answers = []
-    caller = threading.Thread(target=lambda: answers.append(requests.post(f"{server.base}/e/one", timeout=30)))
+    caller = threading.Thread(target=lambda: answers.append(requests.post(f"{server.url}/e/one", timeout=30)))
     caller.start()
 
     def running():
@@ -125,7 +126,7 @@ def test_too_many_at_once_are_asked_to_come_back(tmp_path):
     with serving(tmp_path / "data", "--config", str(tmp_path / "config.toml")) as server:
         server.agent(SAMPLES / "loop.wasm", "loop", **{"limits.wall_ms": "1500"})
         with ThreadPoolExecutor(8) as pool:
-            answers = list(pool.map(lambda _: requests.post(f"{server.base}/e/loop", timeout=30), range(8)))
+            answers = list(pool.map(lambda _: requests.post(f"{server.url}/e/loop", timeout=30), range(8)))
         statuses = sorted(answer.status_code for answer in answers)
         assert statuses == [429] * 6 + [504] * 2
         refused = next(answer for answer in answers if answer.status_code == 429)

@@ -6,7 +6,8 @@ import threading
 import pytest
 import wasmtime
 
-from tests.rest._server import SAMPLES, eventually, listening, serving
+from tests.rest._server import SAMPLES, listening, serving
+from tests.server import eventually
 
 # Writes a line, waits as many milliseconds as its first argument has characters times 100, and writes another.
 TWO_LINES = """(module
@@ -183,5 +184,5 @@ def test_a_follower_does_not_keep_the_server_from_stopping(tmp_path):
         execution_id = start(server, "stuck")
         with listening(server, f"/executions/{execution_id}/logs") as heard:
             assert next(heard).data["message"] == "first"
-            assert server.stop() < 10
-        assert "Traceback" not in server.said
+            assert server.timed_stop() < 10
+        assert "Traceback" not in server.output()

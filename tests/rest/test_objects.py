@@ -181,7 +181,7 @@ def test_a_refused_write_leaves_no_content_behind(server):
     put(server, "b/refused")
     content = os.urandom(BIG)
     assert server.put("/objects/b/refused", content, headers={"If-None-Match": "*"}).status_code == 412
-    assert list((server.data / "files").rglob(hashlib.sha256(content).hexdigest())) == []
+    assert list((server.data_dir / "files").rglob(hashlib.sha256(content).hexdigest())) == []
 
 
 @pytest.mark.parametrize("headers", [{"If-Match": '"1"'}, {"If-None-Match": "*"}])
@@ -191,7 +191,7 @@ def test_of_writers_with_the_same_condition_exactly_one_wins(server, headers):
         put(server, key, b"first")
 
     def write(number):
-        url = f"{server.base}/api/v1/objects/{key}"
+        url = f"{server.url}/api/v1/objects/{key}"
         return requests.put(url, os.urandom(5000) + b"%d" % number, headers=headers, timeout=30)
 
     with ThreadPoolExecutor(16) as pool:
@@ -203,7 +203,7 @@ def test_of_writers_with_the_same_condition_exactly_one_wins(server, headers):
 
 def test_writers_without_a_condition_all_win_with_versions_of_their_own(server):
     def write(number):
-        url = f"{server.base}/api/v1/objects/race/free"
+        url = f"{server.url}/api/v1/objects/race/free"
         return number, requests.put(url, b"%d" % number, timeout=30).json()
 
     with ThreadPoolExecutor(16) as pool:
@@ -293,7 +293,7 @@ def test_older_versions_and_deleted_objects_are_readable_as_of_then(server):
 def test_content_that_was_collected_is_not_found_and_says_so(server):
     written = put(server, "b/collected", os.urandom(BIG)).json()
     assert server.delete("/objects/b/collected").ok
-    (server.data / "files" / written["sha256"][:2] / written["sha256"]).unlink()
+    (server.data_dir / "files" / written["sha256"][:2] / written["sha256"]).unlink()
     answer = server.get("/objects/b/collected", params={"as_of": written["position"]})
     assert (answer.status_code, answer.json()["error"]) == (404, "CONTENT_COLLECTED")
     assert "was collected" in answer.json()["message"]
@@ -301,7 +301,7 @@ def test_content_that_was_collected_is_not_found_and_says_so(server):
 
 def test_damaged_content_is_reported_and_never_served(server):
     written = put(server, "b/damaged", b"x" * BIG).json()
-    place = server.data / "files" / written["sha256"][:2] / written["sha256"]
+    place = server.data_dir / "files" / written["sha256"][:2] / written["sha256"]
     place.write_bytes(b"y" + place.read_bytes()[1:])
     for headers in ({}, {"Range": "bytes=5-6"}):
         answer = server.get("/objects/b/damaged", headers=headers)
@@ -310,7 +310,7 @@ def test_damaged_content_is_reported_and_never_served(server):
 
 def test_writing_damaged_content_again_mends_it(server):
     written = put(server, "b/mended", b"z" * BIG).json()
-    place = server.data / "files" / written["sha256"][:2] / written["sha256"]
+    place = server.data_dir / "files" / written["sha256"][:2] / written["sha256"]
     place.write_bytes(b"")
     put(server, "b/mended-too", b"z" * BIG)
     assert server.get("/objects/b/mended").content == b"z" * BIG

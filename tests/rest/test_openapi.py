@@ -106,7 +106,11 @@ def test_the_page_that_shows_it_is_served_without_anybody_elses_help(server: Ser
 def known(server: Server, ran: dict[str, Any]) -> Callable[[str], str]:
     """Makes ids that name something, for the path parameters of generated requests."""
 
-    hello = {"name": "t", "version": "1", "executable": done(server.get(f"/api/v1/tasks/{ran['task_id']}"))["executable"]}
+    hello = {
+        "name": "t",
+        "version": "1",
+        "executable": done(server.get(f"/api/v1/tasks/{ran['task_id']}"))["executable"],
+    }
 
     def task() -> str:
         return str(done(server.post("/api/v1/tasks", json=hello))["task_id"])

@@ -60,10 +60,14 @@ def test_clients_that_count_rows_may_use_an_offset(server: Server, node: str) ->
     assert (beyond["tasks"], beyond["total_count"]) == ([], 3)
 
 
-@pytest.mark.parametrize("path", ["nodes", "tasks", "executions", "resources", "tasks/x/instances", "instances/x/executions"])
+@pytest.mark.parametrize(
+    "path", ["nodes", "tasks", "executions", "resources", "tasks/x/instances", "instances/x/executions"]
+)
 @pytest.mark.parametrize("limit", ["0", "-1", "1001", "ten", "1.5", "", "9" * 5000])
 def test_a_limit_out_of_bounds_is_refused_everywhere(server: Server, path: str, limit: str) -> None:
-    refused(server.get(f"/api/v1/{path}", params={"limit": limit}), 422, "INVALID_ARGUMENT", "limit: got", "from 1 to 1000")
+    refused(
+        server.get(f"/api/v1/{path}", params={"limit": limit}), 422, "INVALID_ARGUMENT", "limit: got", "from 1 to 1000"
+    )
 
 
 @pytest.mark.parametrize("after", ["-1", "x", str(2**63), "9" * 5000])
@@ -71,7 +75,10 @@ def test_a_cursor_that_cannot_be_is_refused(server: Server, after: str) -> None:
     for noun in ("nodes", "tasks", "executions"):
         refused(server.get(f"/api/v1/{noun}", params={"after": after}), 422, "INVALID_ARGUMENT", "after: got")
     refused(
-        server.get("/api/v1/tasks/x/instances", params={"page_token": after}), 422, "INVALID_ARGUMENT", "page_token: got"
+        server.get("/api/v1/tasks/x/instances", params={"page_token": after}),
+        422,
+        "INVALID_ARGUMENT",
+        "page_token: got",
     )
 
 

@@ -44,7 +44,13 @@ def test_everything_said_of_a_task_is_shown(server: Server, node: str) -> None:
         "capabilities": ["gpu"],
         "metadata": {"a": "b"},
         "config": {"limits.wall_ms": "500", "own": "x"},
-        "executable": {"type": "wasm", "uri": "sms+file://x", "checksum_sha256": "AB" * 32, "args": ["1"], "env": {"A": "B"}},
+        "executable": {
+            "type": "wasm",
+            "uri": "sms+file://x",
+            "checksum_sha256": "AB" * 32,
+            "args": ["1"],
+            "env": {"A": "B"},
+        },
     }
     found = shown(server, done(server.post("/api/v1/tasks", json=body))["task_id"])
     executable = {**body["executable"], "name": "", "checksum_sha256": "ab" * 32}
@@ -58,7 +64,9 @@ def test_everything_said_of_a_task_is_shown(server: Server, node: str) -> None:
 
 def test_two_tasks_cannot_own_one_endpoint_until_the_first_is_gone(server: Server, task: str) -> None:
     endpoint = shown(server, task)["endpoint"]
-    refused(server.post("/api/v1/tasks", json={**LEAST, "endpoint": endpoint.upper()}), 409, "ENDPOINT_EXISTS", endpoint)
+    refused(
+        server.post("/api/v1/tasks", json={**LEAST, "endpoint": endpoint.upper()}), 409, "ENDPOINT_EXISTS", endpoint
+    )
     done(server.call("DELETE", f"/api/v1/tasks/{task}"))
     assert registered(server, endpoint=endpoint) != task
 
@@ -78,7 +86,10 @@ def test_two_tasks_cannot_own_one_endpoint_until_the_first_is_gone(server: Serve
         ({"metadata": {f"k{n}": "" for n in range(65)}}, "expected an object of at most 64 texts"),
         ({"executable": "wasm"}, "executable: got 'wasm', expected a JSON object"),
         ({"executable": {}}, "executable.type: missing, expected one of none, wasm, process"),
-        ({"executable": {"type": "wasm", "checksum_sha256": "xyz"}}, "executable.checksum_sha256: got 'xyz', expected 64"),
+        (
+            {"executable": {"type": "wasm", "checksum_sha256": "xyz"}},
+            "executable.checksum_sha256: got 'xyz', expected 64",
+        ),
         ({"config": {"limits.wall_ms": "0"}}, "config.limits.wall_ms: got '0', expected a whole number from 1"),
         ({"config": {"limits.spoons": "1"}}, "config.limits.spoons: got '1', expected one of limits.wall_ms"),
     ],
@@ -88,12 +99,18 @@ def test_a_bad_field_is_named_with_its_value_and_what_was_expected(server: Serve
 
 
 def test_a_change_of_a_task_keeps_the_rest(server: Server, task: str) -> None:
-    found = done(server.call("PUT", f"/api/v1/tasks/{task}", json={"priority": "low", "config": {"limits.wall_ms": "9"}}))
+    found = done(
+        server.call("PUT", f"/api/v1/tasks/{task}", json={"priority": "low", "config": {"limits.wall_ms": "9"}})
+    )
     assert (found["name"], found["priority"], found["config"]) == ("t", "low", {"limits.wall_ms": "9"})
-    refused(server.call("PUT", f"/api/v1/tasks/{task}", json={"priority": 1}), 422, "INVALID_ARGUMENT", "priority: got 1")
+    refused(
+        server.call("PUT", f"/api/v1/tasks/{task}", json={"priority": 1}), 422, "INVALID_ARGUMENT", "priority: got 1"
+    )
 
 
-@pytest.mark.parametrize("body", [{}, {"json": {}}, {"json": {"reason": "old"}}, {"headers": {"Content-Type": "application/json"}}])
+@pytest.mark.parametrize(
+    "body", [{}, {"json": {}}, {"json": {"reason": "old"}}, {"headers": {"Content-Type": "application/json"}}]
+)
 def test_unregistering_needs_no_body_and_happens_once(server: Server, task: str, body: dict) -> None:
     done(server.call("DELETE", f"/api/v1/tasks/{task}", **body))
     refused(server.call("DELETE", f"/api/v1/tasks/{task}", **body), 404, "TASK_NOT_FOUND", task)

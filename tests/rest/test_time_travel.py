@@ -98,7 +98,19 @@ def test_a_time_names_the_last_position_before_it(server: Server, node: str) -> 
 
 @pytest.mark.parametrize(
     "text",
-    ["x", "-1", "1.5", "1e3", "٣", "9" * 18, "9" * 500, "2026-01-31", "2026-01-31T12:00:00", "2026-13-01T00:00:00Z", "\0"],
+    [
+        "x",
+        "-1",
+        "1.5",
+        "1e3",
+        "٣",
+        "9" * 18,
+        "9" * 500,
+        "2026-01-31",
+        "2026-01-31T12:00:00",
+        "2026-13-01T00:00:00Z",
+        "\0",
+    ],
 )
 def test_a_version_of_the_world_that_cannot_be_is_refused(server: Server, text: str) -> None:
     for path in ("nodes", "tasks", "executions", "resources", "instances/x"):

@@ -25,6 +25,7 @@ def make(platform: Platform) -> Resource:
     @content.takes_bytes(door)
     @content.answers_bytes(door, refuses=(409, 429, 502, 504))
     def invoke(endpoint: str) -> Response:
+        """Run the task behind an endpoint: the raw body goes in, the raw output comes out."""
         task, kept = tasks.at_endpoint(endpoint), content.content_type()
         call = Call(
             input=read_body(limit),

@@ -155,6 +155,11 @@ def _described(kind: Any, **options: Any) -> fields.Field[Any]:
 ErrorBody = answer("ErrorBody", error=str, message=str, details=fields.Dict(required=True))
 
 
+ServerSentEvent = answer(
+    "ServerSentEvent", id=fields.String(), event=fields.String(), data=fields.String(required=True)
+)
+
+
 class Resource(Blueprint):  # type: ignore[misc]
     """Routes of one noun. Bodies and queries are checked by our rules; answers are documented and never dumped."""
 
@@ -172,10 +177,18 @@ class Resource(Blueprint):  # type: ignore[misc]
         return _handing_on(schema(), query_values, documented)
 
     def answers(
-        self, schema: type[Schema], *, status: int = 200, also: tuple[int, ...] = (), refuses: tuple[int, ...] = ()
+        self,
+        schema: type[Schema],
+        *,
+        status: int = 200,
+        also: tuple[int, ...] = (),
+        refuses: tuple[int, ...] = (),
+        streams: bool = False,
     ) -> Callable[[V], V]:
         """Document what the view returns, with which success statuses, and which errors it may end in."""
-        content = {"application/json": {"schema": schema}}
+        content: dict[str, Any] = {"application/json": {"schema": schema}}
+        if streams:
+            content["text/event-stream"] = {"schema": ServerSentEvent}
         good = {code: {"description": HTTPStatus(code).phrase, "content": content} for code in (status, *also)}
         documented: Callable[[V], V] = self.doc(responses={**good, **errors(*refuses)})
         return documented

@@ -128,8 +128,9 @@ def make(platform: Platform) -> Resource:
 
     @api.get("")
     @api.query(EventQuery)
-    @api.answers(EventList, refuses=(429, 500))
+    @api.answers(EventList, refuses=(429, 500), streams=True)
     def list_events(query: dict[str, Any]) -> Any:
+        """What happened, oldest first; as text/event-stream it is followed."""
         topics, streams = topics_of(query["type"], query["noun"]), streams_of(query["id"])
         head, limit = log.head, query["limit"]
         after = head if query["after"] == _NOW else query["after"]

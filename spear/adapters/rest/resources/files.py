@@ -103,6 +103,7 @@ def make(platform: Platform) -> Resource:
     @content.takes_bytes(api)
     @api.answers(Uploaded, refuses=(415,))
     def upload() -> Any:
+        """Upload a file: the raw body is its content."""
         _no_form()
         row = service.upload(origin(), content.body(limit), name=_name(), content_type=content.content_type())
         g.position = row.seq
@@ -112,6 +113,7 @@ def make(platform: Platform) -> Resource:
     @api.query(FileQuery)
     @api.answers(FileList)
     def list_files(query: dict[str, Any]) -> Any:
+        """Uploaded files, newest first."""
         seen = reader(platform)
         query.pop("as_of", None)
         page = views.list_files(seen, **query)
@@ -122,6 +124,7 @@ def make(platform: Platform) -> Resource:
     @api.query(AsOf)
     @content.answers_parts(api)
     def download(query: dict[str, Any], file_id: str) -> Response:
+        """A file's content, whole or a range of it."""
         row = service.get(file_id, reader=reader(platform))
         saved = {"Content-Disposition": content.attachment(row.name)}
         found, kind = service.content(row), row.content_type
@@ -130,6 +133,7 @@ def make(platform: Platform) -> Resource:
     @api.delete("/<file_id>")
     @api.answers(Removed, refuses=(404, 503))
     def delete(file_id: str) -> Any:
+        """Delete a file."""
         wrote(service.delete(origin(), file_id, "deleted by request"))
         return {"success": True}
 
@@ -137,12 +141,14 @@ def make(platform: Platform) -> Resource:
     @api.query(AsOf)
     @api.answers(Meta, refuses=(404,))
     def meta(query: dict[str, Any], file_id: str) -> Any:
+        """What is known of a file."""
         return _meta(service.get(file_id, reader=reader(platform)))
 
     @api.post("/presign-upload")
     @api.body(Wish, required=False)
     @api.answers(Presigned)
     def presign(body: dict[str, Any]) -> Any:
+        """Where to upload a file, for clients that ask first."""
         return {"upload_url": "/api/v1/files", "method": "POST", "expires_in": 900}
 
     return api

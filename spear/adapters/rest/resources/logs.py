@@ -116,8 +116,9 @@ def make(platform: Platform) -> Resource:
 
     @api.get("/<execution_id>/logs")
     @api.query(LogQuery)
-    @api.answers(LogLines, refuses=(404, 429))
+    @api.answers(LogLines, refuses=(404, 429), streams=True)
     def read(query: dict[str, Any], execution_id: str) -> Any:
+        """What an execution wrote, by line; as text/event-stream it is followed until the end."""
         wanted, after = _wanted(execution_id, query), query["after"]
         row, page = logs.read(wanted, after)
         if query["follow"] or sse.wanted():

@@ -131,6 +131,7 @@ def make(platform: Platform) -> Resource:
     @api.query(ObjectQuery)
     @api.answers(ObjectList)
     def list_objects(query: dict[str, Any]) -> Any:
+        """Objects by key."""
         seen = reader(platform)
         query.pop("as_of", None)
         rows, next_after = views.list_objects(seen, **query)
@@ -140,6 +141,7 @@ def make(platform: Platform) -> Resource:
     @content.takes_bytes(api)
     @api.answers(Put, also=(201,), refuses=(412,))
     def put(key: str) -> Any:
+        """Write an object; If-Match and If-None-Match make it conditional."""
         written, kept = service.put(
             origin(),
             key,
@@ -157,6 +159,7 @@ def make(platform: Platform) -> Resource:
     @api.query(AsOf)
     @content.answers_parts(api)
     def get(query: dict[str, Any], key: str) -> Response:
+        """An object's content, whole or a range of it."""
         row = service.get(key, reader=reader(platform))
         found, tag = service.content(row), str(row.version)
         extra = _headers(row)
@@ -166,28 +169,33 @@ def make(platform: Platform) -> Resource:
     @api.query(Force)
     @api.answers(Held, refuses=(404, 409, 412, 503))
     def delete(query: dict[str, Any], key: str) -> Any:
+        """Delete an object; a pinned one only with force."""
         return _held(service.delete(origin(), key, force=query["force"], condition=_condition()))
 
     @api.post("/<path:key>/refs")
     @api.body(Count, required=False)
     @api.answers(Held, refuses=(404, 503))
     def add_refs(body: dict[str, Any], key: str) -> Any:
+        """Count more references to an object."""
         return _held(service.add_ref(origin(), key, body["count"]))
 
     @api.delete("/<path:key>/refs")
     @api.body(Count, required=False)
     @api.answers(Held, refuses=(404, 409, 503))
     def remove_refs(body: dict[str, Any], key: str) -> Any:
+        """Count fewer references; an unpinned object without any is deleted."""
         return _held(service.remove_ref(origin(), key, body["count"]))
 
     @api.post("/<path:key>/pin")
     @api.answers(Held, refuses=(404, 422, 503))
     def pin(key: str) -> Any:
+        """Keep an object whatever its references."""
         return _held(service.pin(origin(), key))
 
     @api.delete("/<path:key>/pin")
     @api.answers(Held, refuses=(404, 422, 503))
     def unpin(key: str) -> Any:
+        """Let an object go when nothing refers to it."""
         return _held(service.unpin(origin(), key))
 
     return api
