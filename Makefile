@@ -45,8 +45,8 @@ format: $(DEV) ## rewrite the code in the one format
 bench: $(DEV) ## run every benchmark in loadtests/bench
 	@for bench in loadtests/bench/[!_]*.py; do PYTHONPATH=. $(PY) "$$bench" $(ARGS) || exit 1; done
 
-load: $(DEV) ## load a running server for 30 seconds with 50 users
-	@$(VENV)/bin/locust -f loadtests/locustfile.py --headless -u 50 -r 50 -t 30s --host http://127.0.0.1:8080 $(ARGS)
+load: $(DEV) ## load a server of its own for 60 seconds (LOAD_SECONDS) and check every answer
+	@$(PY) -m loadtests.run
 
 $(RUN): requirements.txt
 	@$(INSTALL) requirements.txt

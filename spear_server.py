@@ -36,7 +36,7 @@ def main() -> int:
             print(config.explained())
             return 0
         logs.configure(config.log.level, config.log.format, file=config.log.file)
-        with serving(config, failed=lambda reason: stopped.set((1, reason)), progress=_tell_once_a_second()):
+        with serving(config, failed=lambda reason: stopped.set((1, reason)), progress=_while_starting(stopped)):
             log.info("ready: http %s, data %s", config.http_addr, config.data_dir)
             status, reason = _awaited(stopped)
             log.log(logging.ERROR if status else logging.INFO, "stopping: %s", reason)
@@ -46,11 +46,14 @@ def main() -> int:
     return status
 
 
-def _tell_once_a_second() -> Callable[[int, int], None]:
+def _while_starting(stopped: AsyncResult) -> Callable[[int, int], None]:
     told = time.monotonic()
 
     def progress(done: int, total: int) -> None:
         nonlocal told
+        gevent.sleep(0)  # lets a signal in
+        if stopped.ready():
+            raise SystemExit(_awaited(stopped)[0])
         if time.monotonic() - told >= 1:
             told = time.monotonic()
             log.info("reading the log: %d of %d events", done, total)

@@ -1,5 +1,6 @@
 """The composition root: from a configuration to a running platform; the only file that names concrete classes."""
 
+import logging
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import apsw
 from flask import Flask
 
 from admin.app import make_admin
@@ -21,7 +23,7 @@ from spear.adapters.storage.logs import FileLogStore
 from spear.adapters.system import SystemClock, SystemIds, measure_machine
 from spear.adapters.threads import GeventThreads, native_threads
 from spear.config import Config, Role
-from spear.errors import StartupError
+from spear.errors import SpearError, StartupError
 from spear.events.lock import DirectoryLock
 from spear.events.log import EventLog
 from spear.events.record import Origin
@@ -38,13 +40,14 @@ from spear.services.content import Contents
 from spear.services.executions import Executions
 from spear.services.files import Files
 from spear.services.instances import Instances
-from spear.services.nodes import Nodes
+from spear.services.nodes import Nodes, OwnNode
 from spear.services.objects import Objects
 from spear.services.platform import Platform
 from spear.services.runs import Runs, Settings
 from spear.services.tasks import Tasks
 from spear.services.unit import Unit
 
+log = logging.getLogger(__name__)
 Spawn = Callable[[Callable[[], None]], None]
 
 
@@ -58,9 +61,11 @@ def serving(config: Config, *, failed: Callable[[str], None], progress: Progress
         listener = _listener(stack, config, "http_addr")
         admin = _listener(stack, config, "web_admin_addr") if config.enable_web_admin else None
         running = stack.enter_context(loops(failed))
-        base = stack.enter_context(foundation(config, failed=failed, progress=progress))
-        platform = _platform(base, config, spawn=running.spawn, stack=stack)
-        _start_role(platform, base, running)
+        with _told_in_one_line(config):
+            base = stack.enter_context(foundation(config, failed=failed, progress=progress))
+            node = OwnNode("")
+            platform = _platform(base, config, node=node, spawn=running.spawn, stack=stack)
+            _start_role(platform, base, running, node)
         stack.callback(_wind_down, platform)
         app = make_app(platform)
         listener.serve(app)
@@ -69,6 +74,16 @@ def serving(config: Config, *, failed: Callable[[str], None], progress: Progress
             stack.callback(admin.stop_accepting)
         stack.callback(listener.stop_accepting)
         yield platform
+
+
+@contextmanager
+def _told_in_one_line(config: Config) -> Iterator[None]:
+    try:
+        yield
+    except StartupError:
+        raise
+    except (SpearError, OSError, apsw.Error) as error:
+        raise StartupError(f"data_dir: cannot start on {config.data_dir}: {error}") from error
 
 
 def _rest_url(config: Config) -> str:
@@ -127,11 +142,10 @@ def foundation(config: Config, *, failed: Callable[[str], None], progress: Progr
         yield Foundation(data, log, views.path, reader, Unit(log), blobs, snapshots, clock, SystemIds(), bell, threads)
 
 
-def _platform(base: Foundation, config: Config, *, spawn: Spawn, stack: ExitStack) -> Platform:
+def _platform(base: Foundation, config: Config, *, node: OwnNode, spawn: Spawn, stack: ExitStack) -> Platform:
     unit, reader, clock, ids, bell = base.unit, base.reader, base.clock, base.ids, base.bell
     contents, logs = Contents(base.blobs), FileLogStore(config.log.tasks_dir, clock=clock, bell=bell)
     nodes = Nodes(unit, reader, ids=ids, clock=clock, heartbeat_timeout_s=config.heartbeat_timeout)
-    node_uuid = _own_node(base, config, nodes)
     tasks = Tasks(unit, reader, ids=ids)
     files = Files(unit, reader, base.blobs, ids=ids, max_upload_bytes=config.max_upload_bytes)
     instances = Instances(
@@ -141,10 +155,18 @@ def _platform(base: Foundation, config: Config, *, spawn: Spawn, stack: ExitStac
         ids=ids,
         clock=clock,
         bell=bell,
-        node_uuid=node_uuid,
+        node=node,
     )
-    settings = _settings(config, node_uuid)
-    runs = Runs(unit, instances=instances, contents=contents, logs=logs, clock=clock, bell=bell, settings=settings)
+    runs = Runs(
+        unit,
+        instances=instances,
+        contents=contents,
+        logs=logs,
+        clock=clock,
+        bell=bell,
+        node=node,
+        settings=_settings(config),
+    )
     executions = Executions(unit, reader, runs=runs, tasks=tasks, contents=contents, ids=ids, spawn=spawn)
     timeline = Timeline(base.log, snapshots=base.snapshots, folder=base.data / "as-of", threads=base.threads)
     stack.callback(timeline.close)
@@ -164,7 +186,6 @@ def _platform(base: Foundation, config: Config, *, spawn: Spawn, stack: ExitStac
         instances=instances,
         runs=runs,
         executions=executions,
-        node_uuid=node_uuid,
     )
 
 
@@ -177,9 +198,10 @@ def _data_dir(config: Config) -> Path:
     return config.data_dir
 
 
-def _reporter(base: Foundation, config: Config, nodes: Nodes) -> Reporter:
+def _reporter(base: Foundation, config: Config, nodes: Nodes, node: OwnNode) -> Reporter:
     return Reporter(
         nodes,
+        node,
         identity=base.data / "node_uuid",
         ip_address=config.http_addr.host,
         port=config.grpc_addr.port,
@@ -187,14 +209,6 @@ def _reporter(base: Foundation, config: Config, nodes: Nodes) -> Reporter:
         name=config.node_name or socket.gethostname(),
         measure=measure_machine,
     )
-
-
-def _own_node(base: Foundation, config: Config, nodes: Nodes) -> str:
-    if config.role is Role.SMS:
-        return ""
-    reporter = _reporter(base, config, nodes)
-    reporter.report()
-    return reporter.node_uuid
 
 
 def _runtimes(base: Foundation, config: Config, stack: ExitStack) -> dict[str, Runtime]:
@@ -214,10 +228,9 @@ def _artifacts(config: Config, files: Files) -> SmsFiles:
     return SmsFiles(str(config.http_addr), local=files.open, own_addr=str(config.http_addr))
 
 
-def _settings(config: Config, node_uuid: str) -> Settings:
+def _settings(config: Config) -> Settings:
     e = config.executions
     return Settings(
-        node_uuid=node_uuid,
         limits=Limits(e.wall_ms, e.memory_bytes, e.output_bytes, e.log_bytes),
         max_concurrent=e.max_concurrent,
         max_concurrent_per_task=e.max_concurrent_per_task,
@@ -225,12 +238,12 @@ def _settings(config: Config, node_uuid: str) -> Settings:
     )
 
 
-def _start_role(platform: Platform, base: Foundation, running: Loops) -> None:
+def _start_role(platform: Platform, base: Foundation, running: Loops, node: OwnNode) -> None:
     config = platform.config
     if config.role is not Role.SPEARLET:
         sms.start(platform, running)
     if config.role is not Role.SMS:
-        spearlet.start(platform, running, _reporter(base, config, platform.nodes))
+        spearlet.start(platform, running, _reporter(base, config, platform.nodes, node))
     collector = Collector(
         base.reader,
         base.blobs,
@@ -248,4 +261,5 @@ def _start_role(platform: Platform, base: Foundation, running: Loops) -> None:
 def _wind_down(platform: Platform) -> None:
     reason = "the server is stopping"
     platform.runs.close(reason, grace_s=platform.config.executions.grace_ms / 1000)
-    platform.instances.stop_all(Origin("bootstrap"), reason)
+    for error in platform.instances.stop_all(Origin("bootstrap"), reason):
+        log.warning("the end of an instance is not recorded: %s", error.message)

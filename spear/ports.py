@@ -22,7 +22,7 @@ class Ids(Protocol):
     """Where random identity comes from."""
 
     def new(self) -> UUID:
-        """A fresh UUIDv4."""
+        """A fresh UUID."""
         ...
 
 
@@ -43,6 +43,10 @@ class Bell(Protocol):
 
     def ring(self, tickets: Sequence[Ticket]) -> None:
         """Wake all `tickets`; callable from any native thread, never blocks."""
+        ...
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Run `call` on this thread once whoever is runnable now had a turn; at once where there is no hub."""
         ...
 
 
@@ -69,8 +73,15 @@ class Blob:
 class BlobStore(Protocol):
     """Content-addressed bytes; what `put` returned is on disk."""
 
-    def put(self, source: BinaryIO, *, limit: int) -> Blob:
-        """Stream `source` in; raise `TooLarge` over `limit` bytes, `Unavailable` when the disk refuses."""
+    def put(self, source: BinaryIO, *, limit: int, hold: bool = False) -> Blob:
+        """Stream `source` in; raise `TooLarge` over `limit` bytes, `Unavailable` when the disk refuses.
+
+        With `hold`, nobody can delete the content before it is released as often as it was held.
+        """
+        ...
+
+    def release(self, sha256: str) -> None:
+        """End one hold."""
         ...
 
     def open(self, sha256: str) -> AbstractContextManager[BinaryIO]:
@@ -78,7 +89,7 @@ class BlobStore(Protocol):
         ...
 
     def delete(self, sha256: str) -> bool:
-        """Forget the content; False when it was not there."""
+        """Forget the content; False when it was not there. Raise `Refused` while it is held."""
         ...
 
     def list(self) -> Iterator[str]:

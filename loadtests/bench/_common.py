@@ -37,11 +37,27 @@ def fsync_us() -> float:
 
 def child(script: str, *arguments: object) -> float:
     """The figure that another Python program beside this one prints."""
+    with _started(script, *arguments) as process:
+        out, _ = process.communicate()
+    if process.returncode:
+        raise SystemExit(f"{script}: exit status {process.returncode}")
+    return float(json.loads(out))
+
+
+@contextmanager
+def background(script: str, *arguments: object) -> Iterator[int]:
+    """A server beside this program for the time of a `with`; the port that it prints."""
+    with _started(script, *arguments) as process:
+        assert process.stdout is not None
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.terminate()
+
+
+def _started(script: str, *arguments: object) -> subprocess.Popen[bytes]:
     command = [sys.executable, str(HERE / script), *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE)
-    if done.returncode:
-        raise SystemExit(f"{script}: exit status {done.returncode}")
-    return float(json.loads(done.stdout))
+    return subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE)
 
 
 @dataclass(frozen=True)

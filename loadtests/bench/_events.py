@@ -7,6 +7,7 @@ from uuid import UUID, uuid5
 
 from eventsourcing.domain import AggregateEvent
 
+from spear.adapters.system import SystemIds
 from spear.domain.execution import Execution, Start
 from spear.domain.node import Heartbeat, Node
 from spear.domain.object import Object
@@ -22,6 +23,15 @@ Commit = Sequence[AggregateEvent]
 def node(name: str) -> Node:
     """A new node whose first event is not collected yet."""
     return Node(id=uuid5(_SPACE, name), ip_address="10.0.0.1", port=50052, http_port=8081, metadata={"name": name})
+
+
+def registrations() -> Iterator[Commit]:
+    """New nodes for ever, one a commit, with ids as the platform makes them."""
+    ids = SystemIds()
+    while True:
+        yield Node(
+            id=ids.new(), ip_address="10.0.0.1", port=50052, http_port=8081, metadata={"zone": "a"}
+        ).collect_events()
 
 
 def beats(of: Node) -> Iterator[Commit]:
@@ -68,7 +78,5 @@ def _requested(name: str, task_id: str, on: Node) -> Execution:
 def _result(task_id: str, execution_id: str) -> Object:
     key = f"{task_id}/{execution_id}"
     result = Object.blank(Object.ident("results", key))
-    result.put(
-        "results", key, sha256=_ANSWER, size=18, inline="SGVsbG8gZnJvbSBTUEVBUiEK", content_type="text/plain"
-    )
+    result.put("results", key, sha256=_ANSWER, size=18, inline="SGVsbG8gZnJvbSBTUEVBUiEK", content_type="text/plain")
     return result

@@ -1,4 +1,4 @@
-"""Prints how many commits a second `writers` greenlets get recorded, folded and acknowledged: `beats|mixed WRITERS`."""
+"""Prints how many commits a second `writers` greenlets get recorded, folded and acknowledged: `registrations|beats|mixed WRITERS`."""
 
 from gevent import monkey
 
@@ -30,10 +30,12 @@ def main(kind: str, writers: int) -> None:
         nodes = [_events.node(str(number)) for number in range(writers)]
         for node in nodes:
             log.commit(node.collect_events(), _events.ORIGIN)
-        streams = [
-            _events.beats(node) if kind == "beats" else _events.mixed(str(number), node)
-            for number, node in enumerate(nodes)
-        ]
+        made = {
+            "registrations": lambda number, node: _events.registrations(),
+            "beats": lambda number, node: _events.beats(node),
+            "mixed": lambda number, node: _events.mixed(str(number), node),
+        }[kind]
+        streams = [made(number, node) for number, node in enumerate(nodes)]
         _write(log, streams, 0.3)
         print(_write(log, streams, SECONDS))
 

@@ -7,7 +7,7 @@ WRITERS = 64
 
 def main() -> None:
     """Print one line for heartbeats and one for a mix of events."""
-    for kind in ("beats", "mixed"):
+    for kind in ("registrations", "beats", "mixed"):
         pair = alternate(
             lambda kind=kind: child("_our_commits.py", kind, WRITERS), lambda: child("_library_commits.py"), rounds=5
         )

@@ -1,7 +1,7 @@
 """The one bridge between gevent's hub and native threads."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -82,6 +82,13 @@ class HubBell:
         if greenlets and not self._closed:
             self._rung.extend(greenlets)
             self._signal.send()
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Run `call` in the hub's next turn; at once on a native thread."""
+        if _get_ident() == self._home:
+            self._hub.loop.run_callback(call)
+        else:
+            call()
 
     def close(self) -> None:
         """Release the hub's watcher; whoever still waits is not woken any more."""

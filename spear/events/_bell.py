@@ -1,7 +1,7 @@
 """How native threads wake each other without a hub."""
 
 from _queue import Empty, SimpleQueue  # the C queue blocks natively, patched or not
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from spear.ports import Ticket
 
@@ -43,3 +43,7 @@ class ThreadBell:
         for ticket in tickets:
             if isinstance(ticket, ThreadTicket):
                 ticket.ring()
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Run `call` now."""
+        call()

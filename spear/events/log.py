@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import Self
 
@@ -148,16 +149,15 @@ class EventLog:
 
         It reads the log itself: a slow reader reads further back, and between past and present there is no gap.
         """
+        spoke = monotonic()
         while True:
             head = self._head
             facts = self.since(position, topics=topics, streams=streams)
-            if facts:
-                position = facts[-1].position
+            position = facts[-1].position if facts else max(position, head)
+            left_s = spoke + idle_s - monotonic()
+            if facts or left_s <= 0 or not self.wait(position, timeout_s=left_s):
                 yield facts
-            else:
-                position = max(position, head)
-                if not self.wait(position, timeout_s=idle_s):
-                    yield []
+                spoke = monotonic()
 
     def position_at(self, time_us: int) -> int:
         """The last position recorded at or before `time_us`; times never go back along the log."""

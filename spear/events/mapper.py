@@ -9,7 +9,7 @@ from eventsourcing.domain import AggregateEvent
 from eventsourcing.persistence import Mapper, StoredEvent, Transcoder
 
 from spear.domain import execution, file, instance, node, object, task  # noqa: F401  their topics register on import
-from spear.domain.base import NEXT, TOPICS, UNSTAMPED
+from spear.domain.base import NEXT, TOPICS, UNSTAMPED, topic_of
 from spear.errors import Corrupt
 from spear.events.record import UNNUMBERED, Pending, Recorded
 
@@ -34,14 +34,24 @@ class JsonTranscoder(Transcoder):
 
 
 MAPPER: Mapper[UUID] = Mapper(JsonTranscoder())
+_ENCODE = msgspec.json.Encoder().encode
 _DECODE = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def pend(event: AggregateEvent) -> Pending:
-    """The event as it will be stored."""
-    stored = MAPPER.to_stored_event(event)
-    version = UNNUMBERED if stored.originator_version == NEXT else stored.originator_version
-    return Pending(str(stored.originator_id), version, stored.topic, stored.state)
+    """The event as it will be stored; what the library's mapper makes of it, in a third of the time."""
+    state = dict(vars(event))
+    originator_id, version = state.pop("originator_id"), state.pop("originator_version")
+    del state["timestamp"]
+    topic, class_version = _stored_as(type(event))
+    if class_version > 1:
+        state["class_version"] = class_version
+    return Pending(str(originator_id), UNNUMBERED if version == NEXT else version, topic, _ENCODE(state))
+
+
+@cache
+def _stored_as(event_class: type[AggregateEvent]) -> tuple[str, int]:
+    return topic_of(event_class), getattr(event_class, "class_version", 1)
 
 
 def domain_event(fact: Recorded) -> AggregateEvent:

@@ -2,6 +2,7 @@
 
 import logging
 from _queue import Empty, SimpleQueue  # the C queue blocks natively, patched or not
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -14,7 +15,7 @@ from spear.events.witness import Witness
 from spear.ports import Bell, Clock, Threads, Ticket
 
 log = logging.getLogger(__name__)
-_BATCH = 1024
+_SMALL = 32
 
 
 class Folder(Protocol):
@@ -53,6 +54,7 @@ class Writer:
         self._recorder, self._witness = recorder, witness
         self._clock, self._bell, self._threads, self._folder = clock, bell, threads, folder
         self._committed, self._died = committed, died
+        self._staged: deque[Entry] = deque()
         self._queue: SimpleQueue[Entry | None] = SimpleQueue()
         self._unfolded: list[Recorded] = []
         self._sealed = ""
@@ -65,8 +67,17 @@ class Writer:
         self._threads.start(self._main)
 
     def put(self, entry: Entry) -> None:
-        """Hand over one commit; its ticket is rung when the outcome is there."""
-        self._queue.put(entry)
+        """Hand over one commit; its ticket is rung when the outcome is there.
+
+        What a hub's greenlets put in one turn arrives together, so that it becomes one batch and not one and the rest.
+        """
+        self._staged.append(entry)
+        if len(self._staged) == 1:
+            self._bell.soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        while self._staged:
+            self._queue.put(self._staged.popleft())
         if self._sealed:  # the thread may have looked into the queue for the last time
             self._refuse_waiting()
 
@@ -74,6 +85,7 @@ class Writer:
         """Write what waits, then end the thread; blocks this caller only; may be called twice."""
         if self._running:
             self._running = False
+            self._hand_over()
             self._queue.put(None)
             self._ended.wait()
 
@@ -98,7 +110,8 @@ class Writer:
 
     def _gather(self, first: Entry) -> tuple[list[Entry], bool]:
         batch = [first]
-        while len(batch) < _BATCH and not self._queue.empty():
+        most = max(_SMALL, (self._queue.qsize() + 1) // 2)  # the other half is prepared while this one is synced
+        while len(batch) < most and not self._queue.empty():
             entry = self._queue.get()
             if entry is None:
                 return batch, False

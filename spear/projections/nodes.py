@@ -48,7 +48,7 @@ class ResourceRow(msgspec.Struct):
     resource_metadata: dict[str, str] = {}
 
 
-NODES = Table("nodes", NodeRow, ("seq", "status, seq", "status, last_heartbeat_us"))
+NODES = Table("nodes", NodeRow, ("seq",))  # other queries look at every node: fleets are bounded, beats are not
 RESOURCES = Table("resources", ResourceRow)
 
 

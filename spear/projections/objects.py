@@ -59,7 +59,7 @@ class BlobRow(msgspec.Struct):
 OBJECTS = Table("objects", ObjectRow)
 OBJECT_NAMES = Table("object_names", ObjectNameRow)
 FILES = Table("files", FileRow, ("seq",))
-BLOBS = Table("blobs", BlobRow, ("unused_since_us",))
+BLOBS = Table("blobs", BlobRow, ("unused_since_us, sha256",))
 
 
 def _use(sheets: Sheets, sha256: str, change: int, time_us: int) -> None:
@@ -198,12 +198,13 @@ def list_files(reader: Reader, *, q: str = "", after: int = 0, offset: int = 0, 
     return Page(rows[:limit], total, rows[limit - 1].seq if len(rows) > limit else 0)
 
 
-def unused_blobs(reader: Reader, *, after_us: int, until_us: int, limit: int = 100) -> list[BlobRow]:
-    """Content that nothing live has named since some time in `(after_us, until_us]`, oldest first."""
+def unused_blobs(reader: Reader, *, after: tuple[int, str], until_us: int, limit: int = 100) -> list[BlobRow]:
+    """Content that nothing live has named since `until_us` or longer, oldest first; `after` is a time and a hash."""
     return reader.rows(
         BLOBS,
-        "unused_since_us > ? AND unused_since_us <= ? ORDER BY unused_since_us LIMIT ?",
-        (after_us, until_us, limit),
+        "(unused_since_us, sha256) > (?, ?) AND unused_since_us > 0 AND unused_since_us <= ?"
+        " ORDER BY unused_since_us, sha256 LIMIT ?",
+        (*after, until_us, limit),
     )
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import apsw
 
+from spear.errors import Unavailable
 from spear.projections.registry import fingerprint
 
 KEPT = 24
@@ -29,17 +30,20 @@ class Snapshots:
         return None
 
     def take(self, views: Path) -> int:
-        """Copy the live views as they are now; returns their position. Blocks for the copy, writers go on."""
-        db = apsw.Connection(str(views), flags=apsw.SQLITE_OPEN_READONLY, vfs="unix")
+        """Copy the live views as they are now; returns their position. Blocks for the copy, writers go on.
+
+        Raises `Unavailable` when the disk refuses.
+        """
         unfinished = self._folder / "taking.db"
-        unfinished.unlink(missing_ok=True)
         try:
-            db.execute("VACUUM INTO ?", (str(unfinished),))
-        finally:
-            db.close()
-        position = _checkpoint(unfinished)
-        unfinished.rename(self._path(position))
-        self._thin()
+            unfinished.unlink(missing_ok=True)
+            _copy(views, unfinished)
+            position = _checkpoint(unfinished)
+            unfinished.rename(self._path(position))
+            self._thin()
+        except (apsw.Error, OSError) as error:
+            unfinished.unlink(missing_ok=True)
+            raise Unavailable(f"no snapshot could be taken: {error}") from error
         return position
 
     def _thin(self) -> None:
@@ -51,6 +55,14 @@ class Snapshots:
 
     def _path(self, position: int) -> Path:
         return self._folder / f"views-{position}.db"
+
+
+def _copy(views: Path, target: Path) -> None:
+    db = apsw.Connection(str(views), flags=apsw.SQLITE_OPEN_READONLY, vfs="unix")
+    try:
+        db.execute("VACUUM INTO ?", (str(target),))
+    finally:
+        db.close()
 
 
 def _value(path: Path, column: str) -> object:

@@ -18,11 +18,12 @@ _SQL_TYPES = {int: "INTEGER", bool: "INTEGER", float: "REAL", str: "TEXT"}
 
 @dataclass(frozen=True, eq=False)
 class Table(Generic[R]):
-    """One table: its name, its row type (the first field is the key) and its indexes (each a list of columns)."""
+    """One table: its name, its row type (the first field is the key), its indexes (each a list of columns), what never changes."""
 
     name: str
     row: type[R]
     indexes: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ("seq",)
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -60,8 +61,10 @@ class Table(Generic[R]):
 
     @cached_property
     def upsert(self) -> str:
-        """The statement that writes a whole row."""
-        return f"INSERT OR REPLACE INTO {self.name} VALUES ({','.join('?' * len(self.columns))})"
+        """The statement that writes a whole row; columns that never change leave their indexes alone."""
+        changing = ", ".join(f"{c} = excluded.{c}" for c in self.columns if c not in (self.key, *self.fixed))
+        marks = ",".join("?" * len(self.columns))
+        return f"INSERT INTO {self.name} VALUES ({marks}) ON CONFLICT ({self.key}) DO UPDATE SET {changing}"
 
     def load(self, values: Sequence[Any]) -> R:
         """A row from its stored values."""

@@ -1,27 +1,40 @@
-"""Starts executions that were accepted by an earlier process and never began."""
+"""Finds executions that nobody has in hand: those that can still begin are begun, the others are ended as lost."""
+
+from collections.abc import Iterator
 
 from spear.domain.execution import ExecutionStatus
 from spear.events.record import Origin
 from spear.projections import executions
+from spear.projections.executions import ExecutionRow
 from spear.projections.reader import Reader
-from spear.services.executions import Executions
+from spear.services.executions import Executions, Mode
 
 ORIGIN = Origin("dispatcher")
+DIED = "the process that ran it ended before it did"
+LOST = "the server could not record its start or its end when that happened"
 
 
 class Dispatcher:
-    """Takes pending asynchronous executions on again, oldest first, as there is room."""
+    """Looks at what has not ended by the log, and compares it with what this process has in hand."""
 
     def __init__(self, reader: Reader, service: Executions) -> None:
         self._reader, self._service = reader, service
-        self._after = 0
-        self.done = False
 
     def dispatch(self) -> None:
-        """Take on as many as fit; `done` once everything that was left is in hand."""
-        while left := executions.unfinished(self._reader, ExecutionStatus.PENDING, after=self._after):
-            for row in left:
-                if not self._service.resume(row, ORIGIN):
-                    return
-                self._after = row.seq
-        self.done = True
+        """Begin pending asynchronous executions, oldest first, as many as there is room for."""
+        for row in self._unfinished(ExecutionStatus.PENDING):
+            if row.mode == Mode.ASYNC and not self._service.resume(row, ORIGIN):
+                return
+
+    def end_lost(self, reason: str = LOST) -> None:
+        """End executions that somebody waited for, or that run, but that nobody has in hand."""
+        for status in (ExecutionStatus.RUNNING, ExecutionStatus.PENDING):
+            for row in self._unfinished(status):
+                if status is ExecutionStatus.RUNNING or row.mode == Mode.SYNC:
+                    self._service.end_lost(ORIGIN, row.execution_id, reason)
+
+    def _unfinished(self, status: ExecutionStatus) -> Iterator[ExecutionRow]:
+        after = 0
+        while page := executions.unfinished(self._reader, status, after=after):
+            yield from page
+            after = page[-1].seq

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from spear.errors import Refused, Unavailable
 from spear.events.log import EventLog
 from spear.events.record import Origin
 from spear.ports import BlobStore, Clock, Threads
@@ -16,8 +17,8 @@ _S = 1_000_000
 
 def stop_idle(instances: Instances, *, clock: Clock, idle_s: int) -> None:
     """Stop instances that had no run for `idle_s` seconds."""
-    for task_id in instances.idle(before_us=clock.now_us() - idle_s * _S):
-        instances.stop(ORIGIN, task_id, f"idle for {idle_s} s")
+    while idle := instances.idle(before_us=clock.now_us() - idle_s * _S):
+        instances.stop(ORIGIN, idle[0], f"idle for {idle_s} s")
 
 
 class Collector:
@@ -28,24 +29,38 @@ class Collector:
         self._bookmark, self._retention_s = bookmark, retention_s
 
     def collect(self) -> None:
-        """Delete what is due; content that came into use again is left alone."""
+        """Delete what is due; content that came into use again is left alone. Raises `Unavailable`.
+
+        At content that is about to be named again it stops until the next time.
+        """
         until = self._clock.now_us() - self._retention_s * _S
-        while due := objects.unused_blobs(self._reader, after_us=self._read(), until_us=until):
-            for row in due:
-                if objects.blob_uses(self._reader, row.sha256) == 0:
-                    self._blobs.delete(row.sha256)
-            self._write(due[-1].unused_since_us)
+        while due := objects.unused_blobs(self._reader, after=self._read(), until_us=until):
+            if not all(self._let_go(row.sha256) for row in due):
+                return
+            self._write(f"{due[-1].unused_since_us} {due[-1].sha256}")
 
-    def _read(self) -> int:
+    def _let_go(self, sha256: str) -> bool:
         try:
-            return int(self._bookmark.read_text())
-        except (FileNotFoundError, ValueError):
-            return 0
+            if objects.blob_uses(self._reader, sha256) == 0:
+                self._blobs.delete(sha256)
+        except Refused:
+            return False
+        return True
 
-    def _write(self, position_us: int) -> None:
+    def _read(self) -> tuple[int, str]:
+        try:
+            time_us, _, sha256 = self._bookmark.read_text().partition(" ")
+            return int(time_us), sha256
+        except (OSError, ValueError):
+            return 0, ""
+
+    def _write(self, bookmark: str) -> None:
         unfinished = self._bookmark.with_suffix(".new")
-        unfinished.write_text(str(position_us))
-        unfinished.rename(self._bookmark)
+        try:
+            unfinished.write_text(bookmark)
+            unfinished.rename(self._bookmark)
+        except OSError as error:
+            raise Unavailable(f"{self._bookmark}: cannot write the bookmark: {error.strerror}") from error
 
 
 class Snapshotter:

@@ -3,17 +3,18 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from spear.errors import NotFound
+from spear.errors import NotFound, Unavailable
 from spear.events.record import Origin
-from spear.services.nodes import Nodes, Number
+from spear.services.nodes import Nodes, Number, OwnNode
 
 
 class Reporter:
-    """The node's own entry in the log; its uuid is kept under the data directory and presented again."""
+    """This process's entry in the log; the node's uuid is kept under the data directory and presented again."""
 
     def __init__(
         self,
         nodes: Nodes,
+        node: OwnNode,
         *,
         identity: Path,
         ip_address: str,
@@ -22,12 +23,12 @@ class Reporter:
         name: str,
         measure: Callable[[], dict[str, Number]],
     ) -> None:
-        self._nodes, self._identity, self._measure = nodes, identity, measure
+        self._nodes, self._node, self._identity, self._measure = nodes, node, identity, measure
         self._ip_address, self._port, self._http_port, self._name = ip_address, port, http_port, name
-        self.node_uuid = identity.read_text().strip() if identity.exists() else ""
+        node.uuid = identity.read_text(errors="replace").strip() if identity.exists() else ""
 
     def report(self) -> None:
-        """Beat and report resources; registers first if nobody knows the node (any more)."""
+        """Beat and report resources; registers first if nobody knows the node (any more). Raises `Unavailable`."""
         try:
             self._say()
         except NotFound:
@@ -35,16 +36,20 @@ class Reporter:
             self._say()
 
     def _say(self) -> None:
-        origin = Origin(f"node:{self.node_uuid}")
-        self._nodes.heartbeat(origin, self.node_uuid, {})
-        self._nodes.report_resources(origin, self.node_uuid, numbers=self._measure(), resource_metadata={})
+        uuid = self._node.uuid
+        origin = Origin(f"node:{uuid}")
+        self._nodes.heartbeat(origin, uuid, {})
+        self._nodes.report_resources(origin, uuid, numbers=self._measure(), resource_metadata={})
 
     def _register(self) -> None:
-        self.node_uuid, _ = self._nodes.register(
+        self._node.uuid, _ = self._nodes.register(
             Origin("reporter"),
             ip_address=self._ip_address,
             port=self._port,
             http_port=self._http_port,
             metadata={"name": self._name},
         )
-        self._identity.write_text(self.node_uuid)
+        try:
+            self._identity.write_text(self._node.uuid)
+        except OSError as error:
+            raise Unavailable(f"{self._identity}: cannot write the node's uuid: {error.strerror}") from error

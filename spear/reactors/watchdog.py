@@ -1,22 +1,20 @@
-"""Notices silence: nodes that stopped beating, executions and instances whose process died."""
+"""Notices silence: nodes that stopped beating, instances whose process died."""
 
 from collections.abc import Callable
 from functools import partial
 
-from spear.domain.execution import ExecutionStatus
 from spear.errors import NotFound
 from spear.events.record import Origin
 from spear.ports import Clock
-from spear.projections import executions, instances, nodes
+from spear.projections import instances, nodes
+from spear.projections.nodes import NodeRow
 from spear.projections.reader import Reader
-from spear.services.executions import Executions
 from spear.services.instances import Instances
 from spear.services.nodes import Nodes
-from spear.services.runs import Runs
 
 ORIGIN = Origin("watchdog")
 _S = 1_000_000
-DIED = "the process that ran it ended before it did"
+DIED = "the process that held it ended"
 
 
 class Watchdog:
@@ -30,19 +28,23 @@ class Watchdog:
 
     def watch(self) -> None:
         """Mark nodes that have been silent for the heartbeat timeout as offline."""
-        now = self._clock.now_us()
-        for row in nodes.silent_nodes(self._reader, before_us=now - self._timeout_s * _S):
-            silent_s = (now - row.last_heartbeat_us) // _S
-            reason = f"no heartbeat for {silent_s} s; the timeout is {self._timeout_s} s"
-            _unless_gone(partial(self._nodes.lose, ORIGIN, row.uuid, reason))
+        for row in nodes.silent_nodes(self._reader, before_us=self._clock.now_us() - self._timeout_s * _S):
+            silent_s = self._silent_s(row)
+            if silent_s >= self._timeout_s:
+                reason = f"no heartbeat for {silent_s} s; the timeout is {self._timeout_s} s"
+                _unless_gone(partial(self._nodes.lose, ORIGIN, row.uuid, reason))
 
     def clean_up(self) -> None:
         """Remove nodes that are offline and have been silent for the timeout and the removal time."""
-        now = self._clock.now_us()
         silence_s = self._timeout_s + self._removal_s
-        for row in nodes.offline_nodes(self._reader, before_us=now - silence_s * _S):
-            reason = f"offline; no heartbeat for {(now - row.last_heartbeat_us) // _S} s"
-            _unless_gone(partial(self._nodes.delete, ORIGIN, row.uuid, reason))
+        for row in nodes.offline_nodes(self._reader, before_us=self._clock.now_us() - silence_s * _S):
+            reason = f"offline; no heartbeat for {self._silent_s(row)} s"
+            _unless_gone(partial(self._nodes.remove_lost, ORIGIN, row.uuid, reason))
+
+    def _silent_s(self, row: NodeRow) -> int:
+        """How long the node has been silent by now; others of the same beat may have taken a while."""
+        newest = nodes.get_node(self._reader, row.uuid) or row
+        return (self._clock.now_us() - newest.last_heartbeat_us) // _S
 
 
 def _unless_gone(command: Callable[[], object]) -> None:
@@ -52,17 +54,10 @@ def _unless_gone(command: Callable[[], object]) -> None:
         return  # somebody deleted it meanwhile
 
 
-def end_what_died(reader: Reader, service: Executions, sandboxes: Instances, runs: Runs) -> None:
-    """After a start: end what an earlier process left running, and stop its instances."""
-    while left := executions.unfinished(reader, ExecutionStatus.RUNNING):
-        for row in left:
-            service.end_lost(ORIGIN, row.execution_id, DIED)
+def stop_what_died(reader: Reader, sandboxes: Instances) -> None:
+    """After a start: record that the instances of an earlier process are gone."""
     after = 0
-    while left := executions.unfinished(reader, ExecutionStatus.PENDING, after=after):
-        after = left[-1].seq
-        for row in left:
-            if row.mode == "sync" and not runs.has(row.execution_id):
-                service.end_lost(ORIGIN, row.execution_id, DIED)
-    while page := instances.live_instances(reader, limit=500).rows:
+    while page := instances.live_instances(reader, after=after, limit=500).rows:
         for instance in page:
             sandboxes.record_stop(ORIGIN, instance.instance_id, instance.task_id, DIED)
+        after = page[-1].seq

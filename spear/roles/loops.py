@@ -9,6 +9,7 @@ import gevent
 from spear.errors import SpearError, Unavailable
 
 log = logging.getLogger(__name__)
+LAST_STEPS_S = 5.0
 
 
 class Loops:
@@ -43,8 +44,9 @@ class Loops:
             self._failed(f"a loop of the process died: {greenlet.exception!r}")
 
     def close(self) -> None:
-        """End every greenlet; may be called twice."""
-        gevent.killall(list(self._greenlets), timeout=5)
+        """End every greenlet, waiting `LAST_STEPS_S` seconds at most; may be called twice."""
+        gevent.killall(list(self._greenlets), block=False)
+        gevent.joinall(list(self._greenlets), timeout=LAST_STEPS_S)
 
 
 def _attempt(step: Callable[[], None]) -> None:

@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import BinaryIO, NamedTuple
 
 from spear.errors import Corrupt, NotFound, SpearError, TooLarge
-from spear.ports import BlobStore
+from spear.ports import Blob, BlobStore
 
 INLINE_BYTES = 4096
 
@@ -22,27 +22,32 @@ class Content(NamedTuple):
 
 
 class Contents:
-    """Keeps and reads content; what `keep` returned is durable once the event that names it is."""
+    """Keeps and reads content; what is kept stays at least until the `with` ends, by when an event names it."""
 
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
 
-    def keep_bytes(self, data: bytes) -> Content:
+    @contextmanager
+    def keep_bytes(self, data: bytes) -> Iterator[Content]:
         """Keep bytes that are in memory already."""
         if len(data) <= INLINE_BYTES:
-            return Content(sha256(data).hexdigest(), len(data), b64encode(data).decode())
-        blob = self._blobs.put(io.BytesIO(data), limit=len(data))
-        return Content(blob.sha256, blob.size, "")
+            yield Content(sha256(data).hexdigest(), len(data), b64encode(data).decode())
+            return
+        with stored(self._blobs, io.BytesIO(data), limit=len(data)) as blob:
+            yield Content(blob.sha256, blob.size, "")
 
-    def keep(self, source: BinaryIO, *, limit: int) -> Content:
+    @contextmanager
+    def keep(self, source: BinaryIO, *, limit: int) -> Iterator[Content]:
         """Keep a stream of unknown length; raises `TooLarge` over `limit` bytes."""
         head = _read_up_to(source, INLINE_BYTES + 1)
         if len(head) > limit:
             raise TooLarge(f"the content is larger than the limit of {limit} bytes", details={"limit": limit})
         if len(head) <= INLINE_BYTES:
-            return self.keep_bytes(head)
-        blob = self._blobs.put(_Rejoined(head, source), limit=limit)  # type: ignore[arg-type]
-        return Content(blob.sha256, blob.size, "")
+            with self.keep_bytes(head) as kept:
+                yield kept
+            return
+        with stored(self._blobs, _Rejoined(head, source), limit=limit) as blob:  # type: ignore[arg-type]
+            yield Content(blob.sha256, blob.size, "")
 
     @contextmanager
     def open(self, content: Content, *, live: bool = True) -> Iterator[BinaryIO]:
@@ -64,6 +69,16 @@ class Contents:
         """All of it."""
         with self.open(content) as reader:
             return reader.read()
+
+
+@contextmanager
+def stored(blobs: BlobStore, source: BinaryIO, *, limit: int) -> Iterator[Blob]:
+    """Content that nobody can delete before the `with` ends; raises what `BlobStore.put` does."""
+    blob = blobs.put(source, limit=limit, hold=True)
+    try:
+        yield blob
+    finally:
+        blobs.release(blob.sha256)
 
 
 def _gone(sha256: str, live: bool) -> SpearError:

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
+from time import monotonic
 
 import msgspec
 
 from spear.domain.execution import FINAL, Execution, ExecutionStatus, idempotent_id
-from spear.errors import Conflict, NotFound, Overloaded, Refused
+from spear.errors import Conflict, Corrupt, NotFound, Overloaded, Refused
 from spear.events.record import Origin
 from spear.ports import Ids, Outcome
 from spear.projections import executions as views
@@ -70,29 +71,36 @@ class Executions:
 
         Raises `Overloaded` when the queue is full and `Unavailable` while stopping; nothing is recorded then.
         """
-        execution = self._new(task, call)
+        with self._contents.keep_bytes(call.input) as kept:
+            execution = self._new(task, call, kept)
+            work = self._take_on(origin, task, execution, call)
+        if work is None:
+            return self._asked_before(str(execution.id), _fingerprint(call) if call.idempotency_key else ""), None
+        if call.mode is Mode.ASYNC:
+            self._spawn(in_background(self._runs, work))
+            return work.execution_id, None
+        return work.execution_id, self._runs.perform(work)
+
+    def _take_on(self, origin: Origin, task: TaskRow, execution: Execution, call: Call) -> Work | None:
         work = self._enter(origin, task, execution, call.input, call)
         try:
             self._runs.lead(work, execution)
             self._unit.save(origin, execution)
         except Conflict:
             self._runs.drop(work)
-            return self._asked_before(str(execution.id), _fingerprint(call) if call.idempotency_key else ""), None
+            return None
         except BaseException:
             self._runs.drop(work)
             raise
-        if call.mode is Mode.ASYNC:
-            self._spawn(in_background(self._runs, work))
-            return work.execution_id, None
-        return work.execution_id, self._runs.perform(work)
+        self._runs.recorded(work)
+        return work
 
-    def _new(self, task: TaskRow, call: Call) -> Execution:
-        kept = self._contents.keep_bytes(call.input)
+    def _new(self, task: TaskRow, call: Call, kept: Content) -> Execution:
         key = call.idempotency_key
         return Execution(
             id=idempotent_id(task.task_id, key) if key else self._ids.new(),
             task_id=task.task_id,
-            node_uuid=call.node_uuid or self._runs.settings.node_uuid,
+            node_uuid=call.node_uuid or self._runs.node.uuid,
             mode=call.mode.value,
             args=list(call.args),
             environment=call.environment,
@@ -125,11 +133,16 @@ class Executions:
             return True
         try:
             task = self._tasks.get(row.task_id)
-        except NotFound as gone:
-            self.end_lost(origin, row.execution_id, gone.message)
+            data = self._contents.read(Content(row.input_sha256, row.input_size, row.input_inline))
+        except (NotFound, Corrupt) as error:
+            self.end_lost(origin, row.execution_id, error.message)
             return True
-        execution = self._unit.get(Execution, row.execution_id)
-        data = self._contents.read(Content(row.input_sha256, row.input_size, row.input_inline))
+        return self._resume(task, row.execution_id, data, origin)
+
+    def _resume(self, task: TaskRow, execution_id: str, data: bytes, origin: Origin) -> bool:
+        execution = self._unit.get(Execution, execution_id)
+        if execution.status is not ExecutionStatus.PENDING or self._runs.has(execution_id):
+            return True  # it went on while its input was read
         try:
             work = self._enter(origin, task, execution, data, Call(mode=Mode.ASYNC))
         except Overloaded:
@@ -138,14 +151,15 @@ class Executions:
         return True
 
     def end_lost(self, origin: Origin, execution_id: str, reason: str) -> None:
-        """Record that an execution ended without saying how."""
+        """Record that an execution ended without saying how, unless somebody has it in hand."""
 
         def attempt() -> None:
             execution = self._unit.get(Execution, execution_id)
             execution.fail(reason, reason="lost")
             self._unit.save(origin, execution)
 
-        retrying(attempt)
+        if not self._runs.has(execution_id):
+            retrying(attempt)
 
     def get(self, execution_id: str, *, reader: Reader | None = None) -> ExecutionRow:
         """The execution; raises `NotFound`."""
@@ -155,12 +169,15 @@ class Executions:
         return row
 
     def wait(self, execution_id: str, *, timeout_s: float | None = None) -> ExecutionRow:
-        """The execution once it ended, or as it is when `timeout_s` runs out without any news of the log."""
+        """The execution once it ended, or as it is when `timeout_s` runs out."""
+        deadline = None if timeout_s is None else monotonic() + timeout_s
         while True:
             head = self._unit.log.head
             row = self.get(execution_id)
-            if row.status in _FINAL or not self._unit.log.wait(head, timeout_s=timeout_s):
+            left_s = None if deadline is None else deadline - monotonic()
+            if row.status in _FINAL or (left_s is not None and left_s <= 0):
                 return row
+            self._unit.log.wait(head, timeout_s=left_s)
 
     def output(self, row: ExecutionRow, *, reader: Reader | None = None) -> bytes | None:
         """A completed execution's output; None when there is none or its object was deleted."""

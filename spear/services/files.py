@@ -11,7 +11,7 @@ from spear.ports import BlobStore, Ids
 from spear.projections import objects as views
 from spear.projections.objects import FileRow
 from spear.projections.reader import Reader
-from spear.services.content import Content
+from spear.services.content import Content, stored
 from spear.services.unit import Unit, as_uuid, retrying
 
 
@@ -23,9 +23,9 @@ class Files:
 
     def upload(self, origin: Origin, source: BinaryIO, *, name: str, content_type: str) -> FileRow:
         """Store a file under a new id; raises `TooLarge` over the upload limit."""
-        blob = self._blobs.put(source, limit=self._limit)
-        file = File(id=self._ids.new(), name=name, content_type=content_type, size=blob.size, sha256=blob.sha256)
-        self._unit.save(origin, file)
+        with stored(self._blobs, source, limit=self._limit) as blob:
+            file = File(id=self._ids.new(), name=name, content_type=content_type, size=blob.size, sha256=blob.sha256)
+            self._unit.save(origin, file)
         return self.get(str(file.id))
 
     def get(self, file_id: str, *, reader: Reader | None = None) -> FileRow:

@@ -1,6 +1,7 @@
 """Instances: prepared sandboxes of tasks on this node, made once and reused until idle."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from spear.domain.execution import Start
@@ -10,6 +11,7 @@ from spear.errors import InvalidConfiguration, NotFound, SpearError
 from spear.events.record import Origin
 from spear.ports import Artifacts, Bell, Clock, Ids, Instance, Runtime, Ticket
 from spear.projections.tasks import TaskRow
+from spear.services.nodes import OwnNode
 from spear.services.unit import Unit, retrying
 
 
@@ -45,33 +47,43 @@ class Instances:
         ids: Ids,
         clock: Clock,
         bell: Bell,
-        node_uuid: str,
+        node: OwnNode,
     ) -> None:
         self._unit, self._runtimes, self._artifacts = unit, runtimes, artifacts
         self._ids, self._clock, self._bell = ids, clock, bell
-        self._node_uuid = node_uuid
+        self._node = node
         self._live: dict[str, Live] = {}
-        self._making: dict[str, list[Ticket]] = {}
+        self._changing: dict[str, list[Ticket]] = {}
 
     def acquire(self, origin: Origin, task: TaskRow) -> Lease:
         """An instance of the task, made now if there is none; raises `InvalidConfiguration`. Must be released."""
-        while task.task_id in self._making:
-            ticket = self._bell.ticket()
-            self._making[task.task_id].append(ticket)
-            ticket.wait()
+        self._wait_for_change(task.task_id)
         return self.warm(task.task_id) or self._make(origin, task)
+
+    def _wait_for_change(self, task_id: str) -> None:
+        while task_id in self._changing:
+            ticket = self._bell.ticket()
+            self._changing[task_id].append(ticket)
+            ticket.wait()
+
+    @contextmanager
+    def _change(self, task_id: str) -> Iterator[None]:
+        self._changing[task_id] = []
+        try:
+            yield
+        finally:
+            self._bell.ring(self._changing.pop(task_id))
 
     def warm(self, task_id: str) -> Lease | None:
         """An instance of the task if one is ready now. Must be released."""
         live = self._live.get(task_id)
-        if live is None or task_id in self._making:
+        if live is None:
             return None
         live.users += 1
         return Lease(live, Start.WARM)
 
     def _make(self, origin: Origin, task: TaskRow) -> Lease:
-        self._making[task.task_id] = []
-        try:
+        with self._change(task.task_id):
             sandbox, sha256 = self._prepare(task)
             try:
                 instance_id = self._record_start(origin, task, sha256)
@@ -81,8 +93,6 @@ class Instances:
             live = Live(instance_id, task.task_id, sandbox, users=1)
             self._live[task.task_id] = live
             return Lease(live, Start.COLD)
-        finally:
-            self._bell.ring(self._making.pop(task.task_id))
 
     def _record_start(self, origin: Origin, task: TaskRow, sha256: str) -> str:
         instance_id = self._ids.new()
@@ -91,7 +101,7 @@ class Instances:
             owner = self._unit.get(Task, task.task_id)
             owner.activate("instance started")
             instance = InstanceAggregate(
-                id=instance_id, task_id=task.task_id, node_uuid=self._node_uuid,
+                id=instance_id, task_id=task.task_id, node_uuid=self._node.uuid,
                 runtime=task.executable_type, sha256=sha256,
             )  # fmt: skip
             self._unit.save(origin, instance, owner)
@@ -121,14 +131,23 @@ class Instances:
         return [t for t, live in self._live.items() if not live.users and live.idle_since_us < before_us]
 
     def stop(self, origin: Origin, task_id: str, reason: str) -> bool:
-        """Take the task's instance out of use and record it; runs on it go on. False when there is none."""
+        """Take the task's instance out of use and record it; runs on it go on. False when there is none.
+
+        When it cannot be recorded, the instance stays in use.
+        """
+        self._wait_for_change(task_id)
         live = self._live.pop(task_id, None)
         if live is None:
             return False
+        with self._change(task_id):
+            try:
+                self.record_stop(origin, live.instance_id, task_id, reason)
+            except BaseException:
+                self._live[task_id] = live
+                raise
         live.closing = True
         if not live.users:
             live.sandbox.close()
-        self.record_stop(origin, live.instance_id, task_id, reason)
         return True
 
     def record_stop(self, origin: Origin, instance_id: str, task_id: str, reason: str) -> None:

@@ -1,9 +1,10 @@
 """Nodes: register, update, beat, report, lose, delete, place."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
-from spear.domain.node import Heartbeat, Node, OutcomeClass, OutcomeReported, ResourcesReported
+from spear.domain.node import Heartbeat, Node, NodeStatus, OutcomeClass, OutcomeReported, ResourcesReported
 from spear.errors import NotFound
 from spear.events.record import Committed, Origin
 from spear.ports import Clock, Ids
@@ -16,6 +17,13 @@ from spear.services.unit import Unit, as_uuid, retrying
 _FLEET = 10_000
 Number = int | float
 R = TypeVar("R", NodeRow, ResourceRow)
+
+
+@dataclass
+class OwnNode:
+    """Which node this process is; it becomes another one when an operator deleted it and it registered again."""
+
+    uuid: str
 
 
 class Nodes:
@@ -86,6 +94,10 @@ class Nodes:
     def delete(self, origin: Origin, uuid: str, reason: str) -> Committed:
         """Remove the node; raises `NotFound`."""
         return self._tell(origin, uuid, lambda node: node.delete(reason))
+
+    def remove_lost(self, origin: Origin, uuid: str, reason: str) -> None:
+        """Remove the node unless it came back or is removed already."""
+        self._tell(origin, uuid, lambda node: node.delete(reason) if node.status == NodeStatus.OFFLINE else None)
 
     def _tell(self, origin: Origin, uuid: str, command: Callable[[Node], None]) -> Committed:
         def attempt() -> Committed:

@@ -89,15 +89,15 @@ class Objects:
         """Write a new version; raises `TooLarge`, or `PreconditionFailed` and keeps what was there."""
         bucket, key = split_name(name)
         self._refuse_early(f"{bucket}/{key}", condition)
-        kept = self._contents.keep(source, limit=self._limit)
+        with self._contents.keep(source, limit=self._limit) as kept:
 
-        def put(found: Object) -> None:
-            found.put(
-                bucket, key, sha256=kept.sha256, size=kept.size, inline=kept.inline, content_type=content_type,
-                metadata=metadata,
-            )  # fmt: skip
+            def put(found: Object) -> None:
+                found.put(
+                    bucket, key, sha256=kept.sha256, size=kept.size, inline=kept.inline, content_type=content_type,
+                    metadata=metadata,
+                )  # fmt: skip
 
-        return self._tell(origin, name, put, condition=condition), kept
+            return self._tell(origin, name, put, condition=condition), kept
 
     def _refuse_early(self, name: str, condition: Condition) -> None:
         if condition != ALWAYS:

@@ -36,4 +36,3 @@ class Platform:
     instances: Instances
     runs: Runs
     executions: Executions
-    node_uuid: str

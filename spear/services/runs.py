@@ -11,8 +11,9 @@ from spear.events.record import Origin
 from spear.ports import Bell, Clock, End, Limits, LogStore, Outcome, Run, RunSpec, Ticket
 from spear.projections.tasks import TaskRow
 from spear.scheduling.admission import Admission
-from spear.services.content import Contents
+from spear.services.content import Content, Contents
 from spear.services.instances import Instances, Lease
+from spear.services.nodes import OwnNode
 from spear.services.objects import RESULTS_BUCKET
 from spear.services.tasks import concurrency_of, limits_of
 from spear.services.unit import Unit, retrying
@@ -25,7 +26,6 @@ OUTPUT_CONTENT_TYPE = "application/octet-stream"
 class Settings:
     """What one node allows."""
 
-    node_uuid: str
     limits: Limits
     max_concurrent: int
     max_concurrent_per_task: int
@@ -42,6 +42,7 @@ class Work:
     origin: Origin
     waits: bool
     ticket: Ticket
+    node_uuid: str = ""
     admitted: bool = False
     lease: Lease | None = None
     run: Run | None = None
@@ -62,10 +63,11 @@ class Runs:
         logs: LogStore,
         clock: Clock,
         bell: Bell,
+        node: OwnNode,
         settings: Settings,
     ) -> None:
         self._unit, self._instances, self._contents, self._logs = unit, instances, contents, logs
-        self._clock, self._bell, self.settings = clock, bell, settings
+        self._clock, self._bell, self.node, self.settings = clock, bell, node, settings
         self._admission: Admission[Work] = Admission(per_node=settings.max_concurrent, queue_limit=settings.queue_limit)
         self._works: dict[str, Work] = {}
         self._unsettled: dict[str, tuple[Work, Outcome]] = {}
@@ -83,7 +85,7 @@ class Runs:
     ) -> Work:
         """Take an execution on; raises `Overloaded` when the queue is full and `Unavailable` while closing.
 
-        `waits` says that somebody waits for the end; whoever enters must `perform` or `drop`.
+        `waits` says that somebody waits for the end; whoever enters must `drop`, or `recorded` and `perform`.
         """
         if self._closing:
             raise Unavailable(f"no execution can start: {self._closing}")
@@ -101,6 +103,10 @@ class Runs:
             work.lease = self._instances.warm(work.task.task_id)
         if work.lease is not None:
             self._begin(work, execution)
+
+    def recorded(self, work: Work) -> None:
+        """The request of this work, and of no other with the same id, is in the log."""
+        self._works[work.execution_id] = work
 
     def has(self, execution_id: str) -> bool:
         """Whether this process has the execution in hand."""
@@ -124,10 +130,11 @@ class Runs:
     def perform(self, work: Work) -> Outcome | None:
         """Wait for a place, run, and record the end; None when the server closed before it could start.
 
-        Raises `Unavailable` when the end cannot be recorded now; it is settled later.
+        Raises `Unavailable` when the start or the end cannot be recorded now; an end is settled later.
         """
         try:
             while not work.admitted and not work.cancelled and not self._left_for_later(work):
+                work.ticket = self._bell.ticket()
                 work.ticket.wait()
             if self._left_for_later(work):
                 return None
@@ -139,29 +146,38 @@ class Runs:
         return bool(self._closing) and not work.waits and not work.admitted and not work.cancelled
 
     def _run_to_end(self, work: Work) -> Outcome:
-        if work.cancelled:
-            return Outcome(End.CANCELLED, error=work.cancelled, reason="terminated", last_action="waiting")
-        if work.lease is None:
+        if work.lease is None and not work.cancelled:
             try:
                 work.lease = self._instances.acquire(work.origin, work.task)
             except SpearError as error:
-                return Outcome(End.FAILED, error=error.message, reason="start", code=error.code)
-            self._record_start(work)
-        return self._run(work, work.lease)
+                return _not_started(error)
+        if work.cancelled or work.lease is None or not (work.started_us or self._record_start(work)):
+            return Outcome(End.CANCELLED, error=work.cancelled, reason="terminated", last_action="waiting")
+        try:
+            return self._run(work, work.lease)
+        except SpearError as error:
+            return _not_started(error)
 
-    def _record_start(self, work: Work) -> None:
-        execution = self._unit.get(Execution, work.execution_id)
-        self._begin(work, execution)
-        self._unit.save(work.origin, execution)
+    def _record_start(self, work: Work) -> bool:
+        """Whether it could start: somebody may have ended it meanwhile."""
+
+        def attempt() -> bool:
+            execution = self._unit.get(Execution, work.execution_id)
+            if execution.ended:
+                return False
+            self._begin(work, execution)
+            self._unit.save(work.origin, execution)
+            return True
+
+        return retrying(attempt)
 
     def _begin(self, work: Work, execution: Execution) -> None:
         assert work.lease is not None
-        work.started_us = self._clock.now_us()
-        node = self.settings.node_uuid
-        execution.begin_on(work.lease.live.instance_id, node_uuid=node, start=work.lease.start)
+        work.started_us, work.node_uuid = self._clock.now_us(), self.node.uuid
+        execution.begin_on(work.lease.live.instance_id, node_uuid=work.node_uuid, start=work.lease.start)
 
     def _run(self, work: Work, lease: Lease) -> Outcome:
-        node, task = self.settings.node_uuid, work.task.task_id
+        node, task = work.node_uuid, work.task.task_id
         limit = work.spec.limits.log_bytes
         with self._logs.sink(work.execution_id, node_uuid=node, task_id=task, limit_bytes=limit) as sink:
             work.run = lease.live.sandbox.start(work.spec, sink)
@@ -185,9 +201,7 @@ class Runs:
             if execution.ended:
                 return
             if outcome.end is End.COMPLETED:
-                result = self._complete(execution, work, outcome, duration_us)
-                self._unit.save(work.origin, execution, result)
-                self._unit.forget(execution, result)
+                self._complete(execution, work, outcome, duration_us)
             else:
                 _record_failure(execution, outcome, duration_us)
                 self._unit.save(work.origin, execution)
@@ -195,28 +209,34 @@ class Runs:
 
         retrying(attempt)
 
-    def _complete(self, execution: Execution, work: Work, outcome: Outcome, duration_us: int) -> Object:
-        kept = self._contents.keep_bytes(outcome.output)
+    def _complete(self, execution: Execution, work: Work, outcome: Outcome, duration_us: int) -> None:
+        content_type = work.output_content_type
+        with self._contents.keep_bytes(outcome.output) as kept:
+            result = self._result(work, kept)
+            execution.complete(
+                exit_code=outcome.exit_code or 0,
+                sha256=kept.sha256,
+                size=kept.size,
+                content_type=content_type,
+                duration_us=duration_us,
+            )
+            self._unit.save(work.origin, execution, result)
+        self._unit.forget(execution, result)
+
+    def _result(self, work: Work, kept: Content) -> Object:
         key = f"{work.task.task_id}/{work.execution_id}"
-        result = Object.blank(Object.ident(RESULTS_BUCKET, key))
+        result = self._unit.blank_or_loaded(Object, Object.ident(RESULTS_BUCKET, key))
         content_type = work.output_content_type
         result.put(
             RESULTS_BUCKET, key, sha256=kept.sha256, size=kept.size, inline=kept.inline, content_type=content_type
         )
-        execution.complete(
-            exit_code=outcome.exit_code or 0,
-            sha256=kept.sha256,
-            size=kept.size,
-            content_type=content_type,
-            duration_us=duration_us,
-        )
         return result
 
     def stop(self, execution_id: str, reason: str) -> bool:
-        """End a run or a wait as cancelled; False when this process does not have it in hand."""
+        """End a run or a wait as cancelled, if it has not ended; False when this process does not have it in hand."""
         work = self._works.get(execution_id)
         if work is None:
-            return False
+            return execution_id in self._unsettled
         work.cancelled = work.cancelled or reason
         if work.run is not None:
             work.run.stop(reason)
@@ -224,13 +244,16 @@ class Runs:
         return True
 
     def settle(self) -> None:
-        """Record the ends that could not be recorded when they happened; stops at the first that still cannot."""
+        """Record the ends that could not be recorded when they happened; raises `Unavailable` while that is so."""
         for execution_id, (work, outcome) in list(self._unsettled.items()):
             try:
                 self._record_end(work, outcome)
             except Unavailable:
-                return
-            del self._unsettled[execution_id]
+                raise
+            except SpearError as error:
+                log.error("execution %s: its end cannot be recorded: %s", execution_id, error.message)
+                continue
+            self._unsettled.pop(execution_id, None)
 
     def close(self, reason: str, *, grace_s: float) -> None:
         """Start nothing more, give what runs its grace, stop the rest; blocks this caller. May be called twice."""
@@ -273,6 +296,10 @@ def spec_for(task: TaskRow, execution: Execution, data: bytes, defaults: Limits)
         environment={**task.executable_env, **execution.environment, "TASK_ID": task.task_id},
         limits=Limits(wall_ms, limits.memory_bytes, limits.output_bytes, limits.log_bytes),
     )
+
+
+def _not_started(error: SpearError) -> Outcome:
+    return Outcome(End.FAILED, error=error.message, reason="start", code=error.code)
 
 
 def _record_failure(execution: Execution, outcome: Outcome, duration_us: int) -> None:

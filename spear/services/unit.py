@@ -59,14 +59,23 @@ class Unit:
         return aggregate
 
     def save(self, origin: Origin, *aggregates: Aggregate, more: Iterable[AggregateEvent] = ()) -> Committed:
-        """Commit what the aggregates recorded (and `more`) together; they may be used again afterwards."""
-        events = [event for aggregate in aggregates for event in aggregate.collect_events()]
+        """Commit what the aggregates recorded (and `more`) together; when that fails, they still have it to save."""
+        changed = [aggregate for aggregate in aggregates if aggregate.pending_events]
+        self._remember(aggregate for aggregate in aggregates if not aggregate.pending_events)
+        events = [event for aggregate in changed for event in aggregate.pending_events]
         committed = self.log.commit(cast(list[AggregateEvent], [*events, *more]), origin)
+        for aggregate in changed:
+            aggregate.collect_events()
+        self._remember(changed)
+        return committed
+
+    def _remember(self, aggregates: Iterable[Aggregate]) -> None:
         for aggregate in aggregates:
-            self._cache[aggregate.id] = aggregate
+            known = self._cache.get(aggregate.id)
+            if known is None or known.version <= aggregate.version:
+                self._cache[aggregate.id] = aggregate
         while len(self._cache) > _REMEMBERED:
             self._cache.popitem(last=False)
-        return committed
 
     def forget(self, *aggregates: Aggregate) -> None:
         """Drop aggregates that will not change any more."""

@@ -92,12 +92,13 @@ def test_content_stays_while_a_file_names_it(kept):
 
 
 def test_content_stays_while_an_execution_has_it_as_its_input(kept):
-    file_id, content = kept.upload(), kept.contents.keep_bytes(BYTES)
-    kept.unit.save(ORIGIN, Execution(
-        id=kept.ids.new(), task_id="t", node_uuid="n", mode="sync", args=[], environment={}, timeout_ms=0,
-        input_sha256=content.sha256, input_size=content.size, input_inline=content.inline, input_content_type="",
-        fingerprint="",
-    ))  # fmt: skip
+    file_id = kept.upload()
+    with kept.contents.keep_bytes(BYTES) as content:
+        kept.unit.save(ORIGIN, Execution(
+            id=kept.ids.new(), task_id="t", node_uuid="n", mode="sync", args=[], environment={}, timeout_ms=0,
+            input_sha256=content.sha256, input_size=content.size, input_inline=content.inline, input_content_type="",
+            fingerprint="",
+        ))  # fmt: skip
     kept.files.delete(ORIGIN, file_id, "done")
     assert kept.left() == 1
 

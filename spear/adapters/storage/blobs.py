@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 from uuid import uuid4
 
-from spear.errors import Corrupt, NotFound, StartupError, TooLarge, Unavailable
+from spear.errors import Corrupt, NotFound, Refused, StartupError, TooLarge, Unavailable
 from spear.ports import Blob, Threads
 
 T = TypeVar("T")
@@ -85,6 +85,25 @@ class _Scratch:
         _remove(self.path)
 
 
+class _Claims:
+    """Which content may not be deleted now, because an event that will name it is on its way."""
+
+    def __init__(self) -> None:
+        self._held: Counter[str] = Counter()
+
+    def hold(self, sha256: str) -> None:
+        self._held[sha256] += 1
+
+    def release(self, sha256: str) -> None:
+        self._held[sha256] -= 1
+        if self._held[sha256] <= 0:
+            del self._held[sha256]
+
+    def refuse_held(self, sha256: str) -> None:
+        if self._held[sha256]:
+            raise Refused(f"blob {sha256} is held by {self._held[sha256]} who are about to name it")
+
+
 class FileBlobStore:
     """Blobs as files `root/ab/abcdef...`; disk work runs on `threads`, one process owns `root`."""
 
@@ -93,9 +112,11 @@ class FileBlobStore:
         self._tmp = root / "tmp"
         self._threads = threads
         self._intact: OrderedDict[tuple[str, int, int, int], bool] = OrderedDict()
+        self._claims = _Claims()
+        self.release = self._claims.release
         self._prepare()
 
-    def put(self, source: BinaryIO, *, limit: int) -> Blob:
+    def put(self, source: BinaryIO, *, limit: int, hold: bool = False) -> Blob:
         """Stream `source` in; the content and its name are on disk when this returns, or nothing is kept.
 
         Raises `TooLarge` over `limit` bytes and `Unavailable` when the disk refuses; errors of `source` pass through.
@@ -103,7 +124,16 @@ class FileBlobStore:
         with self._scratch() as scratch:
             for piece in _slices(source, limit):
                 self._on_disk("store content", partial(scratch.add, piece))
-            return self._on_disk("store content", partial(self._keep, scratch))
+            sha256 = scratch.blob().sha256
+            self._claims.hold(sha256)  # before looking whether it is there already
+            try:
+                blob = self._on_disk("store content", partial(self._keep, scratch))
+            except BaseException:
+                self.release(sha256)
+                raise
+            if not hold:
+                self.release(sha256)
+            return blob
 
     @contextmanager
     def open(self, sha256: str) -> Iterator[BinaryIO]:
@@ -115,8 +145,16 @@ class FileBlobStore:
             yield file
 
     def delete(self, sha256: str) -> bool:
-        """Forget the content; False when it was not there."""
-        return _is_hash(sha256) and self._on_disk("delete content", partial(_remove, self._place(sha256)))
+        """Forget the content; False when it was not there. Raises `Refused` while it is held."""
+        self._claims.refuse_held(sha256)
+        doomed = self._tmp / uuid4().hex
+        try:
+            self._place(sha256).rename(doomed)  # right here: nobody can begin to hold it between the look and this
+        except (FileNotFoundError, NotFound):
+            return False
+        except OSError as error:
+            raise Unavailable(f"the disk refused to delete content: {error.strerror or error}") from error
+        return self._on_disk("delete content", partial(_remove, doomed))
 
     def list(self) -> Iterator[str]:
         """Every stored hash, in order."""
@@ -205,12 +243,16 @@ class MemoryBlobStore:
 
     def __init__(self) -> None:
         self._content: dict[str, bytes] = {}
+        self._claims = _Claims()
+        self.release = self._claims.release
 
-    def put(self, source: BinaryIO, *, limit: int) -> Blob:
+    def put(self, source: BinaryIO, *, limit: int, hold: bool = False) -> Blob:
         """Keep all of `source`; raise `TooLarge` over `limit` bytes."""
         content = b"".join(_slices(source, limit))
         blob = Blob(hashlib.sha256(content).hexdigest(), len(content))
         self._content[blob.sha256] = content
+        if hold:
+            self._claims.hold(blob.sha256)
         return blob
 
     @contextmanager
@@ -222,7 +264,8 @@ class MemoryBlobStore:
             yield file
 
     def delete(self, sha256: str) -> bool:
-        """Forget the content; False when it was not there."""
+        """Forget the content; False when it was not there. Raises `Refused` while it is held."""
+        self._claims.refuse_held(sha256)
         return self._content.pop(sha256, None) is not None
 
     def list(self) -> Iterator[str]:

@@ -6,7 +6,6 @@ id that names nothing finds nothing. `next_after` continues always: ask again wi
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -98,23 +97,9 @@ def _by_uuid(ident: str) -> list[UUID]:
     return [uuid, observations(uuid)]
 
 
-def _past(log: EventLog, after: int, topics: list[str], streams: list[str]) -> Iterator[list[Recorded]]:
-    while facts := log.since(after, topics=topics, streams=streams):
-        yield facts
-        after = facts[-1].position
-
-
 def _following(log: EventLog, after: int, topics: list[str], streams: list[str]) -> Iterator[bytes]:
-    head = max(log.head, after)
-    for facts in _past(log, after, topics, streams):
-        yield _messages(facts)
-        head = max(head, facts[-1].position)
-    spoke = monotonic()
-    for facts in log.follow(head, idle_s=sse.IDLE_S / 3):  # unfiltered: what is left out must not put comments off
-        wanted = [f for f in facts if (not topics or f.topic in topics) and (not streams or f.originator_id in streams)]
-        if wanted or monotonic() - spoke >= sse.IDLE_S:
-            yield _messages(wanted) or sse.ALIVE
-            spoke = monotonic()
+    for facts in log.follow(after, idle_s=sse.IDLE_S, topics=topics, streams=streams):
+        yield _messages(facts) or sse.ALIVE
 
 
 def _messages(facts: list[Recorded]) -> bytes:

@@ -1,0 +1,42 @@
+"""Rebuilding the views from a log against reading and decoding its events alone."""
+
+from contextlib import closing
+from pathlib import Path
+from time import perf_counter
+
+from loadtests.bench._common import alternate, child, disk, show_rates
+from spear.events.mapper import payload
+from spear.events.recorder import ApswRecorder
+from spear.projections.views import rebuild, remove_views
+
+EVENTS = 200_000
+CHUNK = 10_000
+
+
+def main() -> None:
+    """Print one line."""
+    with disk("fold") as folder:
+        child("_fill.py", folder / "log.db", EVENTS)
+        with closing(ApswRecorder(folder / "log.db")) as recorder:
+            pair = alternate(lambda: _folded(recorder, folder / "views.db"), lambda: _decoded(recorder), rounds=5)
+    show_rates("events folded on replay", pair, against="read and decoded alone", at_least=0.4)
+
+
+def _folded(recorder: ApswRecorder, views: Path) -> float:
+    began = perf_counter()
+    rebuild(views, recorder, until=EVENTS)
+    taken = perf_counter() - began
+    remove_views(views)
+    return EVENTS / taken
+
+
+def _decoded(recorder: ApswRecorder) -> float:
+    began = perf_counter()
+    for position in range(0, EVENTS, CHUNK):
+        for fact in recorder.query("WHERE position > ? ORDER BY position LIMIT ?", (position, CHUNK)):
+            payload(fact)
+    return EVENTS / (perf_counter() - began)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""One node without its doors: a real log, views and services, and guests that do what the test says."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import gevent
+from gevent.event import AsyncResult, Event
+
+from spear.adapters.hub import HubBell
+from spear.adapters.storage.blobs import MemoryBlobStore
+from spear.adapters.storage.logs import FileLogStore
+from spear.adapters.system import SystemIds
+from spear.adapters.threads import native_threads
+from spear.errors import Unavailable
+from spear.events.log import EventLog
+from spear.events.record import Origin
+from spear.ports import End, Limits, Outcome
+from spear.projections.executions import execution_counts, list_executions
+from spear.projections.reader import Reader
+from spear.projections.views import open_views
+from spear.reactors.dispatcher import Dispatcher
+from spear.services.content import Contents
+from spear.services.executions import Call, Executions, Mode
+from spear.services.instances import Instances
+from spear.services.nodes import OwnNode
+from spear.services.runs import Runs, Settings
+from spear.services.tasks import Tasks
+from spear.services.unit import Unit
+from tests.crash._support import LOG, VIEWS, SteadyClock
+
+ORIGIN = Origin("test")
+WASM = {"type": "wasm", "uri": "test:agent", "name": "", "checksum_sha256": "", "args": [], "env": {}}
+DONE = Outcome(End.COMPLETED, output=b"done", exit_code=0)
+OPEN = Event()
+OPEN.set()
+
+
+class FickleLog(EventLog):
+    """A log whose disk is full while the test says so."""
+
+    full = False
+
+    def commit(self, events, origin):
+        """Record, or refuse as a full disk does."""
+        if self.full:
+            raise Unavailable("the disk is full")
+        return super().commit(events, origin)
+
+
+class FickleViews:
+    """Views that cannot follow the log while the test says so."""
+
+    def __init__(self, views):
+        self._views, self.stuck = views, False
+
+    def fold(self, facts):
+        """Fold, or refuse after the events were recorded."""
+        if self.stuck:
+            raise Unavailable("recorded, but the views cannot follow")
+        self._views.fold(facts)
+
+
+class Guest:
+    """One run; it ends when the test says so or when it is stopped."""
+
+    def __init__(self):
+        self._outcome = AsyncResult()
+        self.stops = []
+
+    def end(self, outcome=DONE):
+        if not self._outcome.ready():
+            self._outcome.set(outcome)
+
+    def result(self):
+        return self._outcome.get()
+
+    def stop(self, reason):
+        self.stops.append(reason)
+        self.end(Outcome(End.CANCELLED, error=f"terminated: {reason}", reason="terminated"))
+
+
+class Guests:
+    """A runtime, and where its executables come from; `gate` holds up who prepares, `refusals` are raised."""
+
+    def __init__(self):
+        self.gate, self.preparing, self.prepared, self.open = OPEN, Event(), 0, 0
+        self.running: dict[str, Guest] = {}
+        self.cannot_prepare = self.cannot_start = None
+        self.at_once = False
+
+    def fetch(self, uri, *, checksum_sha256=""):
+        return b"agent", "0" * 64
+
+    def prepare(self, content, *, sha256):
+        self.preparing.set()
+        assert self.gate.wait(10)
+        self.prepared += 1
+        if self.cannot_prepare:
+            raise self.cannot_prepare
+        self.open += 1
+        return Sandbox(self)
+
+    def close(self):
+        pass
+
+
+class Sandbox:
+    """A prepared guest."""
+
+    def __init__(self, guests):
+        self._guests = guests
+        self.closed = False
+
+    def start(self, spec, logs):
+        if self._guests.cannot_start:
+            raise self._guests.cannot_start
+        guest = self._guests.running[spec.execution_id] = Guest()
+        if self._guests.at_once:
+            guest.end()
+        return guest
+
+    def close(self):
+        self._guests.open -= not self.closed
+        self.closed = True
+
+
+class Node:
+    """The services, and short ways to ask them."""
+
+    def __init__(self, folder: Path, log, views, reader, bell, *, blobs, clock, **limits):
+        self.log, self.views, self.reader, self.blobs, self.clock = log, views, reader, blobs, clock
+        self.unit, self.guests, ids, own = Unit(log), Guests(), SystemIds(), OwnNode("node-1")
+        self.tasks, self.contents = Tasks(self.unit, reader, ids=ids), Contents(blobs)
+        self.instances = Instances(
+            self.unit, runtimes={"wasm": self.guests}, artifacts=self.guests, ids=ids, clock=clock, bell=bell, node=own
+        )
+        settings = {"max_concurrent": 4, "max_concurrent_per_task": 4, "queue_limit": 8} | limits
+        self.runs = Runs(
+            self.unit, instances=self.instances, contents=self.contents, clock=clock, bell=bell, node=own,
+            logs=FileLogStore(folder / "logs", clock=clock, bell=bell), settings=Settings(Limits(), **settings),
+        )  # fmt: skip
+        self.greenlets: list[gevent.Greenlet] = []
+        self.executions = Executions(
+            self.unit, reader, runs=self.runs, tasks=self.tasks, contents=self.contents, ids=ids, spawn=self.spawn
+        )
+        self.dispatcher = Dispatcher(reader, self.executions)
+
+    def spawn(self, main, *args, **kwargs):
+        """A greenlet that the test waits for before it ends."""
+        self.greenlets.append(gevent.spawn(main, *args, **kwargs))
+        return self.greenlets[-1]
+
+    def task(self, **config):
+        """A registered task."""
+        task_id, _ = self.tasks.register(
+            ORIGIN, name="t", endpoint="", version="1", description="", priority="normal", node_uuid="",
+            capabilities=[], metadata={}, config=config, executable=dict(WASM),
+        )  # fmt: skip
+        return self.tasks.get(task_id)
+
+    def ask(self, task, mode=Mode.SYNC, **call):
+        """A call in a greenlet of its own."""
+        return self.spawn(self.executions.request, ORIGIN, task, Call(mode=mode, **call))
+
+    def begin(self, task, mode=Mode.SYNC, **call):
+        """A call whose guest runs: the caller's greenlet, the execution's id and the guest."""
+        before = set(self.guests.running)
+        caller = self.ask(task, mode, **call)
+        until(lambda: set(self.guests.running) - before)
+        [execution_id] = set(self.guests.running) - before
+        return caller, execution_id, self.guests.running[execution_id]
+
+    def names(self, ident):
+        """The names of the events of one stream."""
+        return [fact.name for fact in self.log.stream(ident)]
+
+    def recorded(self):
+        """How many events of each name there are."""
+        return Counter(fact.name for fact in self.log.recorder.query("ORDER BY position"))
+
+    def counts(self):
+        """How many executions have each status, without the statuses that none has."""
+        return {status: count for status, count in execution_counts(self.reader).items() if count}
+
+    def the_one(self, status):
+        """The id of the only execution that has this status."""
+        [row] = list_executions(self.reader, status=status).rows
+        return row.execution_id
+
+    def at_rest(self):
+        """Whether every place and lease was given back."""
+        users = sum(live.users for live in self.instances._live.values())
+        return (self.runs.running, self.runs.waiting, len(self.runs._works), users) == (0, 0, 0, 0)
+
+
+def until(condition, *, within_s=10.0):
+    """Let others run until the condition holds."""
+    with gevent.Timeout(within_s):
+        while not condition():
+            gevent.sleep(0.001)
+
+
+@contextmanager
+def node(folder: Path, *, blobs=None, **limits) -> Iterator[Node]:
+    """Open one; opened again on the same folder it is the next process."""
+    clock, blobs = SteadyClock(), MemoryBlobStore() if blobs is None else blobs
+    with HubBell() as bell, ExitStack() as stack:
+        log = FickleLog(folder / LOG, clock=clock, bell=bell, threads=native_threads(2))
+        stack.enter_context(closing(log))
+        views = FickleViews(stack.enter_context(closing(open_views(folder / VIEWS, log))))
+        reader = stack.enter_context(closing(Reader(folder / VIEWS)))
+        log.start(views)
+        stack.callback(log.close)
+        opened = Node(folder, log, views, reader, bell, blobs=blobs, clock=clock, **limits)
+        stack.callback(lambda: gevent.killall(opened.greenlets))
+        yield opened
