@@ -25,9 +25,12 @@ class Watchdog:
     ) -> None:
         self._reader, self._nodes, self._clock = reader, service, clock
         self._timeout_s, self._removal_s = heartbeat_timeout_s, node_removal_after_s
+        self._listens_since_us = clock.now_us()
 
     def watch(self) -> None:
-        """Mark nodes that have been silent for the heartbeat timeout as offline."""
+        """Mark nodes that have been silent for the heartbeat timeout as offline; it was deaf before it started."""
+        if self._clock.now_us() - self._listens_since_us < self._timeout_s * _S:
+            return
         for row in nodes.silent_nodes(self._reader, before_us=self._clock.now_us() - self._timeout_s * _S):
             silent_s = self._silent_s(row)
             if silent_s >= self._timeout_s:

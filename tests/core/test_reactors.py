@@ -164,8 +164,8 @@ def watch(here, nodes):
 
 def test_silent_nodes_go_offline_a_bounded_number_in_one_beat(here, nodes):
     register(nodes, 250)
-    here.clock.time_us += 1000 * S
     watchdog = watch(here, nodes)
+    here.clock.time_us += 1000 * S
     lost = []
     for _ in range(4):
         watchdog.watch()
@@ -194,30 +194,45 @@ def meddling(here):
 
 def test_a_node_deleted_before_it_can_be_marked_does_not_stop_the_watch(here, meddling):
     register(meddling, 3)
+    watchdog = watch(here, meddling)
     here.clock.time_us += 1000 * S
     meddling.meddle = lambda uuid: Nodes.delete(meddling, ORIGIN, uuid, "gone")
-    watch(here, meddling).watch()
+    watchdog.watch()
     assert here.recorded()["NodeDeleted"] == 3
 
 
 def test_a_node_that_beats_while_others_are_marked_is_not_lost(here, meddling):
     register(meddling, 3)
+    watchdog = watch(here, meddling)
     here.clock.time_us += 1000 * S
     uuids = [row.uuid for row in node_views.list_nodes(here.reader).rows]
     meddling.meddle = lambda uuid: [meddling.heartbeat(ORIGIN, other, {}) for other in uuids if other != uuid]
-    watch(here, meddling).watch()
+    watchdog.watch()
     assert here.recorded()["NodeLost"] == 1
 
 
 def test_a_node_that_comes_back_while_it_is_cleaned_up_stays(here, meddling):
     register(meddling)
-    here.clock.time_us += 1000 * S
     watchdog = watch(here, meddling)
+    here.clock.time_us += 1000 * S
     watchdog.watch()
     meddling.meddle = lambda uuid: meddling.heartbeat(ORIGIN, uuid, {})
     watchdog.clean_up()
     assert here.recorded()["NodeDeleted"] == 0
     assert node_views.list_nodes(here.reader).rows[0].status == "online"
+
+
+def test_nodes_have_the_whole_timeout_to_beat_after_an_outage_of_the_server(here, nodes):
+    register(nodes, 2)
+    here.clock.time_us += 1000 * S
+    watchdog = watch(here, nodes)
+    watchdog.watch()
+    here.clock.time_us += 89 * S
+    watchdog.watch()
+    assert here.recorded()["NodeLost"] == 0
+    here.clock.time_us += 1 * S
+    watchdog.watch()
+    assert here.recorded()["NodeLost"] == 2
 
 
 def reporter(nodes, identity, own):
