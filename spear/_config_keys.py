@@ -157,8 +157,8 @@ KEYS: tuple[Key, ...] = (
     Key("content_retention", "content_retention", SECONDS_OR_0, 86400,
         env="SMS_CONTENT_RETENTION SPEARLET_CONTENT_RETENTION",
         meaning="Seconds that content which nothing names any more stays readable as of earlier."),
-    Key("snapshot_every", "snapshot_every", COUNT, 100000,
-        env="SMS_SNAPSHOT_EVERY SPEARLET_SNAPSHOT_EVERY", meaning="Events between two snapshots of the views."),
+    Key("snapshot_every", "snapshot_every", COUNT, 10000,
+        env="SMS_SNAPSHOT_EVERY SPEARLET_SNAPSHOT_EVERY", meaning="Events between two snapshots of the views; a tenth of the log if that is more."),
     Key("data_dir", "data_dir", PATH, "./data",
         env="SMS_DATA_DIR", flags="--data-dir", meaning="The directory of everything that is kept."),
 

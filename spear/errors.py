@@ -1,22 +1,22 @@
 """The one tree of errors that SPEAR raises on purpose; whatever is not in it is a bug.
 
-    SpearError
-    ├── Invalid                422  INVALID_ARGUMENT     a field is malformed
-    │   └── Malformed          400  INVALID_ARGUMENT     the request itself cannot be read
-    ├── NotFound               404  NOT_FOUND            <NOUN>_NOT_FOUND
-    ├── Refused                409  FAILED_PRECONDITION  the state does not allow it
-    │   ├── AlreadyExists      409  ALREADY_EXISTS       a unique name is taken
-    │   └── Conflict           409  ABORTED              somebody else changed it first; read again and retry
-    │       └── PreconditionFailed  412  ABORTED         an If-Match or If-None-Match did not hold
-    ├── TooLarge               413  RESOURCE_EXHAUSTED   over a byte limit
-    ├── UnsatisfiableRange     416  OUT_OF_RANGE         a byte range outside the content
-    ├── InvalidConfiguration   422  FAILED_PRECONDITION  an executable that can never run
-    ├── Overloaded             429  RESOURCE_EXHAUSTED   try again after `retry_after_s`
-    ├── ExecutionFailed        502  UNKNOWN              the agent failed
-    ├── Unavailable            503  UNAVAILABLE          nothing can be accepted now (disk full, I/O error, stopping)
-    ├── ExecutionTimedOut      504  DEADLINE_EXCEEDED    the agent ran out of time
-    ├── Corrupt                500  DATA_LOSS            stored bytes do not match their hash
-    └── StartupError           -    -                    configuration, port or data directory; the process exits 2
+SpearError
+├── Invalid                422  INVALID_ARGUMENT     a field is malformed
+│   └── Malformed          400  INVALID_ARGUMENT     the request itself cannot be read
+├── NotFound               404  NOT_FOUND            <NOUN>_NOT_FOUND
+├── Refused                409  FAILED_PRECONDITION  the state does not allow it
+│   ├── AlreadyExists      409  ALREADY_EXISTS       a unique name is taken
+│   └── Conflict           409  ABORTED              somebody else changed it first; read again and retry
+│       └── PreconditionFailed  412  ABORTED         an If-Match or If-None-Match did not hold
+├── TooLarge               413  RESOURCE_EXHAUSTED   over a byte limit
+├── UnsatisfiableRange     416  OUT_OF_RANGE         a byte range outside the content
+├── InvalidConfiguration   422  FAILED_PRECONDITION  an executable that can never run
+├── Overloaded             429  RESOURCE_EXHAUSTED   try again after `retry_after_s`
+├── ExecutionFailed        502  UNKNOWN              the agent failed
+├── Unavailable            503  UNAVAILABLE          nothing can be accepted now (disk full, I/O error, stopping)
+├── ExecutionTimedOut      504  DEADLINE_EXCEEDED    the agent ran out of time
+├── Corrupt                500  DATA_LOSS            stored bytes do not match their hash
+└── StartupError           -    -                    configuration, port or data directory; the process exits 2
 """
 
 from collections.abc import Mapping

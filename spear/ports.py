@@ -153,7 +153,9 @@ class LogPage:
 class LogStore(Protocol):
     """The lines of executions, by node, task and execution."""
 
-    def sink(self, execution_id: str, *, node_uuid: str, task_id: str, limit_bytes: int) -> AbstractContextManager[LogSink]:
+    def sink(
+        self, execution_id: str, *, node_uuid: str, task_id: str, limit_bytes: int
+    ) -> AbstractContextManager[LogSink]:
         """Open the log of a run that starts; leaving the context completes it."""
         ...
 

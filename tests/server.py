@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import requests
 
@@ -81,8 +81,9 @@ class Server:
         if self.process is not None and self.process.poll() is None:
             self.stop(signal.SIGKILL)
 
-    def __enter__(self) -> "Server":
-        return self.start()
+    def __enter__(self) -> Self:
+        self.start()
+        return self
 
     def __exit__(self, *_: object) -> None:
         self.kill()
@@ -106,7 +107,9 @@ class Server:
         found: dict[str, Any] = answer.json()
         return found
 
-    def register(self, sample: str, *, config: dict[str, str] | None = None, endpoint: str = "", **executable: Any) -> str:
+    def register(
+        self, sample: str, *, config: dict[str, str] | None = None, endpoint: str = "", **executable: Any
+    ) -> str:
         """Upload a sample agent and register it as a task; the task's id."""
         uri = self.upload((SAMPLES / f"{sample}.wasm").read_bytes(), name=f"{sample}.wasm")["uri"]
         body = {

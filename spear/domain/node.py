@@ -1,6 +1,7 @@
 """A machine that offers to run work."""
 
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -74,6 +75,7 @@ class OutcomeReported(Aggregate.Event):
     error_message: str
 
 
+@lru_cache(4096)
 def observations(node_id: UUID) -> UUID:
     """The stream of a node's heartbeats and resource reports, apart so that the node's own history stays short."""
     return named("observations", str(node_id))

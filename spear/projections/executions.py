@@ -5,10 +5,10 @@ import msgspec
 from spear.domain.execution import Execution, ExecutionStatus
 from spear.events.record import Recorded
 from spear.projections.reader import Page, Reader
-from spear.projections.tables import Sheets, Table
+from spear.projections.tables import Rows, Sheets, Table
 
 
-class ExecutionRow(msgspec.Struct):
+class ExecutionRow(msgspec.Struct, gc=False):
     """One execution; `seq` is the position of its request, times in microseconds (0: not yet)."""
 
     execution_id: str
@@ -42,7 +42,7 @@ class ExecutionRow(msgspec.Struct):
     last_action: str
 
 
-class StatusCountRow(msgspec.Struct):
+class StatusCountRow(msgspec.Struct, gc=False):
     """How many executions have a status now."""
 
     status: str
@@ -58,42 +58,48 @@ STATUS_COUNTS = Table("execution_counts", StatusCountRow)
 NO_EXIT_CODE = -(2**31)
 
 
-def _count(sheets: Sheets, status: str, change: int) -> None:
-    row = sheets[STATUS_COUNTS].get(status) or StatusCountRow(status, 0)
+# Read once: looking a member or its value up costs as much as a small fold.
+_PENDING, _RUNNING, _COMPLETED, _FAILED, _CANCELLED, _TIMEOUT = (status.value for status in ExecutionStatus)
+
+
+def _count(rows: Rows[StatusCountRow], status: str, change: int) -> None:
+    row = rows.get(status) or StatusCountRow(status, 0)
     row.count += change
-    sheets[STATUS_COUNTS].put(status, row)
+    rows.put(status, row)
 
 
 def _requested(sheets: Sheets, fact: Recorded, e: Execution.ExecutionRequested) -> None:
     row = ExecutionRow(
-        fact.originator_id, fact.position, e.task_id, ExecutionStatus.PENDING.value, e.mode, e.node_uuid, "", "",
+        fact.originator_id, fact.position, e.task_id, _PENDING, e.mode, e.node_uuid, "", "",
         fact.time_us, 0, 0, fact.time_us, 0, e.args, e.environment, e.timeout_ms,
         e.input_sha256, e.input_size, e.input_inline, e.input_content_type, e.fingerprint,
         NO_EXIT_CODE, "", 0, "", "", "", "", "",
     )  # fmt: skip
     sheets[EXECUTIONS].put(row.execution_id, row)
-    _count(sheets, row.status, 1)
+    _count(sheets[STATUS_COUNTS], _PENDING, 1)
 
 
-def _change(sheets: Sheets, fact: Recorded, status: ExecutionStatus) -> ExecutionRow | None:
-    row = sheets[EXECUTIONS].get(fact.originator_id)
+def _change(sheets: Sheets, fact: Recorded, status: str) -> ExecutionRow | None:
+    rows: Rows[ExecutionRow] = sheets[EXECUTIONS]
+    counts: Rows[StatusCountRow] = sheets[STATUS_COUNTS]
+    row = rows.get(fact.originator_id)
     if row is None:
         return None
-    _count(sheets, row.status, -1)
-    _count(sheets, status.value, 1)
-    row.status, row.updated_at_us = status.value, fact.time_us
-    sheets[EXECUTIONS].put(row.execution_id, row)
+    _count(counts, row.status, -1)
+    _count(counts, status, 1)
+    row.status, row.updated_at_us = status, fact.time_us
+    rows.put(row.execution_id, row)
     return row
 
 
 def _started(sheets: Sheets, fact: Recorded, e: Execution.ExecutionStarted) -> None:
-    row = _change(sheets, fact, ExecutionStatus.RUNNING)
+    row = _change(sheets, fact, _RUNNING)
     if row:
         row.instance_id, row.node_uuid, row.start = e.instance_id, e.node_uuid, e.start
         row.started_at_us = fact.time_us
 
 
-def _ended(sheets: Sheets, fact: Recorded, status: ExecutionStatus, duration_us: int) -> ExecutionRow | None:
+def _ended(sheets: Sheets, fact: Recorded, status: str, duration_us: int) -> ExecutionRow | None:
     row = _change(sheets, fact, status)
     if row:
         row.completed_at_us, row.duration_us = fact.time_us, duration_us
@@ -101,21 +107,21 @@ def _ended(sheets: Sheets, fact: Recorded, status: ExecutionStatus, duration_us:
 
 
 def _completed(sheets: Sheets, fact: Recorded, e: Execution.ExecutionCompleted) -> None:
-    row = _ended(sheets, fact, ExecutionStatus.COMPLETED, e.duration_us)
+    row = _ended(sheets, fact, _COMPLETED, e.duration_us)
     if row:
         row.exit_code, row.output_sha256, row.output_size = e.exit_code, e.output_sha256, e.output_size
         row.output_content_type = e.output_content_type
 
 
 def _failed(sheets: Sheets, fact: Recorded, e: Execution.ExecutionFailed) -> None:
-    row = _ended(sheets, fact, ExecutionStatus.FAILED, e.duration_us)
+    row = _ended(sheets, fact, _FAILED, e.duration_us)
     if row:
         row.error_code, row.error, row.reason, row.last_action = e.code, e.error, e.reason, e.last_action
         row.exit_code = NO_EXIT_CODE if e.exit_code is None else e.exit_code
 
 
 def _cancelled(sheets: Sheets, fact: Recorded, e: Execution.ExecutionCancelled) -> None:
-    row = _ended(sheets, fact, ExecutionStatus.CANCELLED, e.duration_us)
+    row = _ended(sheets, fact, _CANCELLED, e.duration_us)
     if row:
         row.error_code, row.error, row.reason, row.last_action = (
             "EXECUTION_CANCELLED",
@@ -126,7 +132,7 @@ def _cancelled(sheets: Sheets, fact: Recorded, e: Execution.ExecutionCancelled) 
 
 
 def _timed_out(sheets: Sheets, fact: Recorded, e: Execution.ExecutionTimedOut) -> None:
-    row = _ended(sheets, fact, ExecutionStatus.TIMEOUT, e.duration_us)
+    row = _ended(sheets, fact, _TIMEOUT, e.duration_us)
     if row:
         row.error_code, row.error, row.reason, row.last_action = (
             "EXECUTION_TIMEOUT",

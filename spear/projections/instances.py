@@ -10,7 +10,7 @@ from spear.projections.reader import Page, Reader
 from spear.projections.tables import Sheets, Table
 
 
-class InstanceRow(msgspec.Struct):
+class InstanceRow(msgspec.Struct, gc=False):
     """A prepared sandbox; `current_execution_id` is the newest one running on it, `running` how many do."""
 
     instance_id: str
@@ -29,10 +29,14 @@ class InstanceRow(msgspec.Struct):
 
 INSTANCES = Table("instances", InstanceRow, ("seq", "task_id, status, seq", "node_uuid, status, seq", "status, seq"))
 
+_RUNNING, _IDLE, _TERMINATED = (
+    s.value for s in (InstanceStatus.RUNNING, InstanceStatus.IDLE, InstanceStatus.TERMINATED)
+)
+
 
 def _started(sheets: Sheets, fact: Recorded, e: Instance.InstanceStarted) -> None:
     row = InstanceRow(
-        fact.originator_id, fact.position, e.task_id, e.node_uuid, e.runtime, e.sha256, InstanceStatus.IDLE.value,
+        fact.originator_id, fact.position, e.task_id, e.node_uuid, e.runtime, e.sha256, _IDLE,
         fact.time_us, fact.time_us, fact.time_us, "", 0,
     )  # fmt: skip
     sheets[INSTANCES].put(row.instance_id, row)
@@ -41,7 +45,7 @@ def _started(sheets: Sheets, fact: Recorded, e: Instance.InstanceStarted) -> Non
 def _stopped(sheets: Sheets, fact: Recorded, e: Instance.InstanceStopped) -> None:
     row = sheets[INSTANCES].get(fact.originator_id)
     if row:
-        row.status, row.current_execution_id, row.running = InstanceStatus.TERMINATED.value, "", 0
+        row.status, row.current_execution_id, row.running = _TERMINATED, "", 0
         row.updated_at_us = fact.time_us
         sheets[INSTANCES].put(row.instance_id, row)
 
@@ -64,8 +68,8 @@ def _run_ended(sheets: Sheets, fact: Recorded, e: object) -> None:
 
 
 def _seen(sheets: Sheets, row: InstanceRow, fact: Recorded) -> None:
-    if row.status != InstanceStatus.TERMINATED:
-        row.status = InstanceStatus.RUNNING.value if row.running else InstanceStatus.IDLE.value
+    if row.status != _TERMINATED:
+        row.status = _RUNNING if row.running else _IDLE
     row.updated_at_us = row.last_seen_us = fact.time_us
     sheets[INSTANCES].put(row.instance_id, row)
 

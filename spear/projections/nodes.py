@@ -1,16 +1,17 @@
 """Nodes and their resources: rows, folds, queries."""
 
 from functools import lru_cache
+from operator import attrgetter
 
 import msgspec
 
 from spear.domain.node import Heartbeat, Node, NodeStatus, OutcomeClass, OutcomeReported, ResourcesReported
 from spear.events.record import Recorded
 from spear.projections.reader import Page, Reader
-from spear.projections.tables import Sheets, Table
+from spear.projections.tables import Rows, Sheets, Table
 
 
-class NodeRow(msgspec.Struct):
+class NodeRow(msgspec.Struct, gc=False):
     """A registered node; times in microseconds since the epoch, `seq` is the position of its registration."""
 
     uuid: str
@@ -27,7 +28,7 @@ class NodeRow(msgspec.Struct):
     failed_at_us: int = 0
 
 
-class ResourceRow(msgspec.Struct):
+class ResourceRow(msgspec.Struct, gc=False):
     """What a node last reported of itself; percents 0..100, bytes, bytes per second."""
 
     node_uuid: str
@@ -89,27 +90,33 @@ def _deleted(sheets: Sheets, fact: Recorded, e: Node.NodeDeleted) -> None:
 
 
 def _beat(sheets: Sheets, fact: Recorded, e: Heartbeat) -> None:
-    row = sheets[NODES].get(e.node_uuid)
+    uuid, rows = e.node_uuid, sheets[NODES]
+    row = rows.get(uuid)
     if row is None:
         return
     row.last_heartbeat_us = fact.time_us
     if e.health_info:
         row.health_info = e.health_info
-        _health_to_resources(sheets, fact, e)
-    sheets[NODES].put(e.node_uuid, row)
+        _health_to_resources(sheets[RESOURCES], uuid, fact.time_us, health=e.health_info)
+    rows.put(uuid, row)
 
 
-_HEALTH = {"cpu_usage": "cpu_usage_percent", "memory_usage": "memory_usage_percent", "disk_usage": "disk_usage_percent"}
+_HEALTH = (
+    ("cpu_usage", "cpu_usage_percent"),
+    ("memory_usage", "memory_usage_percent"),
+    ("disk_usage", "disk_usage_percent"),
+)
 
 
-def _health_to_resources(sheets: Sheets, fact: Recorded, e: Heartbeat) -> None:
-    row = sheets[RESOURCES].get(e.node_uuid) or ResourceRow(e.node_uuid, fact.time_us)
-    for name, column in _HEALTH.items():
-        if name in e.health_info and (value := percent(e.health_info[name])) is not None:
+def _health_to_resources(rows: Rows[ResourceRow], uuid: str, time_us: int, *, health: dict[str, str]) -> None:
+    found = [(column, percent(health[name])) for name, column in _HEALTH if name in health]
+    row = rows.get(uuid) or ResourceRow(uuid, time_us)
+    for column, value in found:
+        if value is not None:
             setattr(row, column, value)
-            row.updated_at_us = fact.time_us
-    if row.updated_at_us == fact.time_us:
-        sheets[RESOURCES].put(e.node_uuid, row)
+            row.updated_at_us = time_us
+    if row.updated_at_us == time_us:
+        rows.put(uuid, row)
 
 
 @lru_cache(4096)
@@ -124,10 +131,10 @@ def percent(text: str) -> float | None:
 
 def _resources(sheets: Sheets, fact: Recorded, e: ResourcesReported) -> None:
     if sheets[NODES].get(e.node_uuid):
-        fields = {name: getattr(e, name) for name in RESOURCES.columns[2:]}
-        sheets[RESOURCES].put(e.node_uuid, ResourceRow(e.node_uuid, fact.time_us, **fields))
+        sheets[RESOURCES].put(e.node_uuid, ResourceRow(e.node_uuid, fact.time_us, *_REPORTED(e)))
 
 
+_REPORTED = attrgetter(*RESOURCES.columns[2:])
 _COUNTED = (OutcomeClass.OVERLOADED, OutcomeClass.UNAVAILABLE, OutcomeClass.TIMEOUT)
 
 

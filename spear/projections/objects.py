@@ -10,7 +10,7 @@ from spear.projections.reader import Page, Reader
 from spear.projections.tables import Sheets, Table
 
 
-class ObjectRow(msgspec.Struct):
+class ObjectRow(msgspec.Struct, gc=False):
     """The live version of an object; `name` is `bucket/key`."""
 
     name: str
@@ -29,14 +29,14 @@ class ObjectRow(msgspec.Struct):
     updated_at_us: int
 
 
-class ObjectNameRow(msgspec.Struct):
+class ObjectNameRow(msgspec.Struct, gc=False):
     """Which name a stream's live object has."""
 
     object_id: str
     name: str
 
 
-class FileRow(msgspec.Struct):
+class FileRow(msgspec.Struct, gc=False):
     """An uploaded file; `seq` is the position of its upload."""
 
     id: str
@@ -48,7 +48,7 @@ class FileRow(msgspec.Struct):
     created_at_us: int
 
 
-class BlobRow(msgspec.Struct):
+class BlobRow(msgspec.Struct, gc=False):
     """How many live things name stored content; `unused_since_us` is 0 while there are any."""
 
     sha256: str
@@ -75,7 +75,7 @@ def _put(sheets: Sheets, fact: Recorded, e: Object.ObjectPut) -> None:
         name, fact.originator_id, e.bucket, e.key, e.object_version, e.sha256, e.size, e.inline, e.content_type,
         e.metadata, 1, False, fact.time_us, fact.time_us,
     )  # fmt: skip
-    old = sheets[OBJECTS].get(name)
+    old = sheets[OBJECTS].get(name) if fact.version > 1 else None  # a stream's first event finds no row
     if old:
         row.refs, row.pinned, row.created_at_us = old.refs, old.pinned, old.created_at_us
         _let_go(sheets, old, fact)

@@ -99,6 +99,11 @@ class Reader:
         while self._idle:
             self._idle.pop().close()
 
+    def copy_to(self, path: Path) -> None:
+        """Write the views as they are into a new file; works after `remove` as well."""
+        with self._borrow() as db:
+            db.execute("VACUUM INTO ?", (str(path),))
+
     def remove(self) -> None:
         """Delete the file of private views; whoever still reads it may go on."""
         self._path.unlink(missing_ok=True)

@@ -19,7 +19,12 @@ class Snapshots:
 
     def positions(self) -> list[int]:
         """The positions that there are snapshots of, oldest first."""
-        return sorted(int(path.stem.partition("-")[2]) for path in self._folder.glob("views-*.db"))
+        return sorted(self.position_of(path) for path in self._folder.glob("views-*.db"))
+
+    @staticmethod
+    def position_of(snapshot: Path | None) -> int:
+        """The position that a snapshot's name tells; 0 for none."""
+        return int(snapshot.stem.partition("-")[2]) if snapshot else 0
 
     def nearest(self, position: int) -> Path | None:
         """The newest snapshot at or before `position`, made by this code."""

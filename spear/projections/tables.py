@@ -49,15 +49,19 @@ class Table(Generic[R]):
         return [i for i, kind in enumerate(self._types) if kind is bool]
 
     @cached_property
-    def schema(self) -> list[str]:
-        """The statements that make the table."""
+    def schema(self) -> str:
+        """The statement that makes the table."""
         columns = ", ".join(
             f"{c} {_SQL_TYPES.get(t, 'TEXT')} NOT NULL" for c, t in zip(self.columns, self._types, strict=True)
         )
-        made = [f"CREATE TABLE {self.name} ({columns}, PRIMARY KEY ({self.key})) WITHOUT ROWID"]
-        for number, index in enumerate(self.indexes):
-            made.append(f"CREATE INDEX {self.name}_{number} ON {self.name} ({index})")
-        return made
+        return f"CREATE TABLE {self.name} ({columns}, PRIMARY KEY ({self.key}))"
+
+    @cached_property
+    def index_schema(self) -> list[str]:
+        """The statements that make its indexes."""
+        return [
+            f"CREATE INDEX {self.name}_{number} ON {self.name} ({index})" for number, index in enumerate(self.indexes)
+        ]
 
     @cached_property
     def upsert(self) -> str:
@@ -138,21 +142,18 @@ class Rows(Generic[R]):
         self._dirty.clear()
 
 
-class Sheets:
+class Sheets(dict[Table[Any], Rows[Any]]):
     """All tables of one views file, as folds see them."""
 
     def __init__(self, db: apsw.Connection, tables: Sequence[Table[Any]]) -> None:
-        self._rows: dict[Table[Any], Rows[Any]] = {table: Rows(db, table) for table in tables}
-
-    def __getitem__(self, table: Table[R]) -> Rows[R]:
-        return self._rows[table]
+        super().__init__({table: Rows(db, table) for table in tables})
 
     def flush(self) -> None:
         """Write every changed row."""
-        for rows in self._rows.values():
+        for rows in self.values():
             rows.flush()
 
     def forget(self) -> None:
         """Drop every cached row."""
-        for rows in self._rows.values():
+        for rows in self.values():
             rows.forget()

@@ -7,12 +7,13 @@ from spear.domain.task import Endpoint, Task, TaskStatus
 from spear.events.record import Recorded
 from spear.projections.executions import EXECUTIONS
 from spear.projections.reader import Page, Reader
-from spear.projections.tables import Sheets, Table
+from spear.projections.tables import Rows, Sheets, Table
 
 KEPT_RESULTS = 16
+_COMPLETED = ExecutionStatus.COMPLETED.value  # what the executions' own fold, which comes first, has set by then
 
 
-class TaskRow(msgspec.Struct):
+class TaskRow(msgspec.Struct, gc=False):
     """A registered task; `seq` is the position of its registration, `updated_at_us` of its last change of status."""
 
     task_id: str
@@ -37,7 +38,7 @@ class TaskRow(msgspec.Struct):
     executable_env: dict[str, str]
 
 
-class TaskResultRow(msgspec.Struct):
+class TaskResultRow(msgspec.Struct, gc=False):
     """How a task's executions ended lately; the newest results last, at most `KEPT_RESULTS`."""
 
     task_id: str
@@ -48,7 +49,7 @@ class TaskResultRow(msgspec.Struct):
     last_execution_id: str
 
 
-class EndpointRow(msgspec.Struct):
+class EndpointRow(msgspec.Struct, gc=False):
     """Who owns a name."""
 
     endpoint: str
@@ -111,33 +112,19 @@ def result_uri(task_id: str, execution_id: str) -> str:
     return f"object://results/{task_id}/{execution_id}"
 
 
-def _ended(sheets: Sheets, fact: Recorded, status: ExecutionStatus) -> None:
+def _ended(sheets: Sheets, fact: Recorded, e: object) -> None:
     execution = sheets[EXECUTIONS].get(fact.originator_id)
     if execution is None or sheets[TASKS].get(execution.task_id) is None:
         return
-    row = sheets[TASK_RESULTS].get(execution.task_id) or TaskResultRow(execution.task_id, [], "", "", 0, "")
-    if status is ExecutionStatus.COMPLETED:
-        row.last_result_uri = result_uri(row.task_id, execution.execution_id)
-        row.result_uris = [*row.result_uris, row.last_result_uri][-KEPT_RESULTS:]
-    row.last_result_status, row.last_completed_at_us = status.value, fact.time_us
+    rows: Rows[TaskResultRow] = sheets[TASK_RESULTS]
+    row = rows.get(execution.task_id) or TaskResultRow(execution.task_id, [], "", "", 0, "")
+    row.last_result_status, row.last_completed_at_us = execution.status, fact.time_us
     row.last_execution_id = execution.execution_id
-    sheets[TASK_RESULTS].put(row.task_id, row)
-
-
-def _completed(sheets: Sheets, fact: Recorded, e: Execution.ExecutionCompleted) -> None:
-    _ended(sheets, fact, ExecutionStatus.COMPLETED)
-
-
-def _failed(sheets: Sheets, fact: Recorded, e: Execution.ExecutionFailed) -> None:
-    _ended(sheets, fact, ExecutionStatus.FAILED)
-
-
-def _cancelled(sheets: Sheets, fact: Recorded, e: Execution.ExecutionCancelled) -> None:
-    _ended(sheets, fact, ExecutionStatus.CANCELLED)
-
-
-def _timed_out(sheets: Sheets, fact: Recorded, e: Execution.ExecutionTimedOut) -> None:
-    _ended(sheets, fact, ExecutionStatus.TIMEOUT)
+    if execution.status == _COMPLETED:
+        row.last_result_uri = result_uri(row.task_id, execution.execution_id)
+        row.result_uris.append(row.last_result_uri)
+        del row.result_uris[:-KEPT_RESULTS]
+    rows.put(row.task_id, row)
 
 
 FOLDS = {
@@ -148,10 +135,10 @@ FOLDS = {
     Task.TaskUnregistered: _unregistered,
     Endpoint.EndpointClaimed: _claimed,
     Endpoint.EndpointReleased: _released,
-    Execution.ExecutionCompleted: _completed,
-    Execution.ExecutionFailed: _failed,
-    Execution.ExecutionCancelled: _cancelled,
-    Execution.ExecutionTimedOut: _timed_out,
+    Execution.ExecutionCompleted: _ended,
+    Execution.ExecutionFailed: _ended,
+    Execution.ExecutionCancelled: _ended,
+    Execution.ExecutionTimedOut: _ended,
 }
 
 

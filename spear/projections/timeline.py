@@ -2,6 +2,7 @@
 
 import shutil
 from collections import OrderedDict
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -48,16 +49,23 @@ class Timeline:
         if not 0 <= position <= head:
             raise Invalid.field("as_of", position, f"a position from 0 to {head}")
         if position not in self._readers:
-            made = Reader(self._threads.call(lambda: self._make(position)))
+            earlier = max((p for p in self._readers if p < position), default=0)
+            made = Reader(self._threads.call(partial(self._make, position, self._readers.get(earlier))))
             if self._readers.setdefault(position, made) is not made:
                 made.remove()  # somebody else asked for the same moment and was quicker
             self._forget_oldest()
         self._readers.move_to_end(position)
         return self._readers[position]
 
-    def _make(self, position: int) -> Path:
+    def _make(self, position: int, earlier: Reader | None) -> Path:
         path = self._folder / f"{position}-{next(_unique)}.db"
-        make_views(path, self._log.recorder, until=position, start=self._snapshots.nearest(position))
+        start = self._snapshots.nearest(position)
+        if earlier is not None and earlier.position > Snapshots.position_of(start):
+            start = self._folder / f"from-{path.name}"
+            earlier.copy_to(start)
+        make_views(path, self._log.recorder, until=position, start=start)
+        if start is not None and start.parent == self._folder:
+            start.unlink()
         return path
 
     def _forget_oldest(self) -> None:

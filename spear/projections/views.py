@@ -1,7 +1,7 @@
 """The views file: folds events into rows, with its checkpoint in the same transaction; rebuilt whenever in doubt."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import apsw
@@ -14,7 +14,7 @@ from spear.events.recorder import ApswRecorder
 from spear.projections.registry import TABLES, fingerprint, folds
 from spear.projections.tables import Sheets
 
-_CHUNK = 10_000
+_CHUNK = 25_000
 Progress = Callable[[int, int], None]
 _LIVE = ("journal_mode=WAL", "synchronous=NORMAL", "wal_autocheckpoint=4000")
 _REBUILDING = ("journal_mode=OFF", "synchronous=OFF", "cache_size=-200000")
@@ -27,7 +27,7 @@ def quiet(done: int, total: int) -> None:
 class Views:
     """One views file as its single writer sees it."""
 
-    def __init__(self, path: Path, *, pragmas: Sequence[str] = _LIVE, vfs: str = "unix") -> None:
+    def __init__(self, path: Path, *, pragmas: Sequence[str] = _LIVE, vfs: str = "unix", indexed: bool = True) -> None:
         self.path = path
         fresh = not path.exists()
         self._db = apsw.Connection(str(path), vfs=vfs)
@@ -36,16 +36,24 @@ class Views:
             self._db.execute(f"PRAGMA {pragma}").fetchall()
         if fresh:
             self._make_tables()
+        if fresh and indexed:
+            self.make_indexes()
         self._sheets = Sheets(self._db, TABLES)
         self._folds = folds()
 
     def _make_tables(self) -> None:
         with self._db:
             for table in TABLES:
-                for statement in table.schema:
-                    self._db.execute(statement)
+                self._db.execute(table.schema)
             self._db.execute("CREATE TABLE checkpoint (position INTEGER, hash BLOB, fingerprint TEXT)")
             self._db.execute("INSERT INTO checkpoint VALUES (0, zeroblob(32), ?)", (fingerprint(),))
+
+    def make_indexes(self) -> None:
+        """Make what `indexed=False` left out: rows are indexed faster together than one by one."""
+        with self._db:
+            for table in TABLES:
+                for statement in table.index_schema:
+                    self._db.execute(statement)
 
     @property
     def checkpoint(self) -> tuple[int, bytes, str]:
@@ -85,18 +93,22 @@ class Views:
 
     def catch_up(self, recorder: ApswRecorder, *, until: int, progress: Progress = quiet) -> None:
         """Fold what the log holds between the checkpoint and `until`."""
-        position = start = self.checkpoint[0]
-        while position < until:
-            facts = recorder.query(
-                "WHERE position > ? AND position <= ? ORDER BY position LIMIT ?", (position, until, _CHUNK)
-            )
+        start = self.checkpoint[0]
+        for facts in pages(recorder, after=start, until=until):
             self.fold(facts)
-            position = facts[-1].position
-            progress(position - start, until - start)
+            progress(facts[-1].position - start, until - start)
 
     def close(self) -> None:
         """Close the file; may be called twice."""
         self._db.close()
+
+
+def pages(recorder: ApswRecorder, *, after: int, until: int) -> Iterator[list[Recorded]]:
+    """The events of `(after, until]` in pieces of bounded size, oldest first."""
+    while after < until:
+        facts = recorder.query("WHERE position > ? AND position <= ? ORDER BY position LIMIT ?", (after, until, _CHUNK))
+        yield facts
+        after = facts[-1].position
 
 
 def open_views(path: Path, log: EventLog, *, progress: Progress = quiet) -> Views:
@@ -130,9 +142,10 @@ def rebuild(path: Path, recorder: ApswRecorder, *, until: int, progress: Progres
     """Make the views file as of position `until` from the log alone; it appears complete or not at all."""
     unfinished = path.with_name(path.name + f".{os.getpid()}.rebuilding")
     remove_views(unfinished)
-    views = Views(unfinished, pragmas=_REBUILDING)
+    views = Views(unfinished, pragmas=_REBUILDING, indexed=False)
     try:
         views.catch_up(recorder, until=until, progress=progress)
+        views.make_indexes()
     finally:
         views.close()
     unfinished.rename(path)

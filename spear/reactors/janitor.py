@@ -64,7 +64,7 @@ class Collector:
 
 
 class Snapshotter:
-    """Takes a snapshot of the views every so many events."""
+    """Takes a snapshot of the views every so many events, and more rarely as they grow: the work stays a constant share."""
 
     def __init__(self, log: EventLog, snapshots: Snapshots, *, views: Path, every: int, threads: Threads) -> None:
         self._log, self._snapshots, self._views = log, snapshots, views
@@ -73,5 +73,5 @@ class Snapshotter:
     def look(self) -> None:
         """Take one if the log has grown enough since the last."""
         last = max(self._snapshots.positions(), default=0)
-        if self._log.head - last >= self._every:
+        if self._log.head - last >= max(self._every, last // 10):
             self._threads.call(lambda: self._snapshots.take(self._views))

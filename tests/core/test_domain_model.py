@@ -68,9 +68,7 @@ class ObjectModel(Recording):
     def put(self, if_version: int | None, if_absent: bool) -> None:
         current = self.version if self.present else 0
         clash = (if_absent and self.present) or (if_version is not None and if_version != current)
-        got = verdict(
-            lambda: self.object.put("b", "k", sha256="s", size=1, if_version=if_version, if_absent=if_absent)
-        )
+        got = verdict(lambda: self.object.put("b", "k", sha256="s", size=1, if_version=if_version, if_absent=if_absent))
         assert got is (PreconditionFailed if clash else None)
         if not clash:
             self.refs, self.pinned = (self.refs, self.pinned) if self.present else (1, False)

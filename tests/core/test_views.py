@@ -11,7 +11,7 @@ from spear.projections.reader import Reader
 from spear.projections.snapshots import KEPT, Snapshots
 from spear.projections.timeline import KEPT as KEPT_READERS
 from spear.projections.timeline import Timeline
-from spear.projections.views import compare, open_views, rebuild
+from spear.projections.views import Views, compare, open_views, rebuild
 from tests.crash._history import World
 from tests.crash._support import ORIGIN, VIEWS, Store, differences_from_rebuilt, make_log, store
 
@@ -202,3 +202,16 @@ def test_snapshots_are_thinned_to_a_bounded_number_that_is_dense_near_the_presen
     assert kept[0] < 10 and kept[-1] == opened.log.head
     oldest, newest = kept[KEPT // 2] - kept[0], kept[-1] - kept[KEPT // 2]
     assert newest < oldest
+
+
+def test_looking_back_starts_from_a_moment_that_was_looked_at_before(opened, timeline, monkeypatch):
+    live_a_while(opened.log)
+    middle = opened.log.head // 2
+    timeline.at(middle)
+    folded = []
+    fold = Views.fold
+    monkeypatch.setattr(
+        Views, "fold", lambda views, facts: (folded.extend(f.position for f in facts), fold(views, facts))
+    )
+    assert timeline.at(middle + 3).position == middle + 3
+    assert folded == [middle + 1, middle + 2, middle + 3]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server import Server, eventually, events_of
+from tests.server import Server, events_of, eventually
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,9 @@ def test_a_wrong_checksum_is_refused(server: Server) -> None:
     assert "0" * 64 in shown["error"]["message"]
 
 
-@pytest.mark.parametrize("form", ["sms+file://{id}", "smsfile://{id}", "sms+file://{host}/{id}", "smsfile://{host}/{id}"])
+@pytest.mark.parametrize(
+    "form", ["sms+file://{id}", "smsfile://{id}", "sms+file://{host}/{id}", "smsfile://{host}/{id}"]
+)
 def test_every_form_of_file_uri_names_the_module(server: Server, form: str) -> None:
     file_id = server.upload((Path(__file__).parents[2] / "samples/build/hello.wasm").read_bytes())["id"]
     uri = form.format(id=file_id, host=f"127.0.0.1:{server.port}")

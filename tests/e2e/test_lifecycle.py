@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.server import ROOT, Server, eventually, events_of, free_port
+from tests.server import ROOT, Server, events_of, eventually, free_port
 
 NODE = {"ip_address": "10.0.0.7", "port": 50052, "metadata": {"zone": "a"}}
 
@@ -126,7 +126,9 @@ def test_the_cleanup_removes_a_lost_node_and_keeps_its_history(tmp_path: Path) -
     with Server(tmp_path, "--heartbeat-timeout", "1", "--cleanup-interval", "1") as server:
         uuid = server.post("/api/v1/nodes", json=NODE).json()["node_uuid"]
         eventually(lambda: server.get(f"/api/v1/nodes/{uuid}").status_code == 404)
-        names = [e["type"] for e in events_of(server, ["NodeRegistered", "NodeLost", "NodeDeleted"], noun="node", ident=uuid)]
+        names = [
+            e["type"] for e in events_of(server, ["NodeRegistered", "NodeLost", "NodeDeleted"], noun="node", ident=uuid)
+        ]
         assert names == ["NodeRegistered", "NodeLost", "NodeDeleted"]
         assert server.post(f"/api/v1/nodes/{uuid}/heartbeat").status_code == 404
 

@@ -189,4 +189,8 @@ def test_a_taken_port_is_one_clear_line(options, key):
         options[key] = f"127.0.0.1:{taken.getsockname()[1]}"
         done = call(*make_run(options))
     assert done.returncode != 0
-    assert len(said(done)) == 1 and key.replace("-addr", ".addr").replace("-", "_") in said(done)[0] and options[key] in said(done)[0]
+    assert (
+        len(said(done)) == 1
+        and key.replace("-addr", ".addr").replace("-", "_") in said(done)[0]
+        and options[key] in said(done)[0]
+    )

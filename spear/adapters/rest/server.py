@@ -49,9 +49,7 @@ class HttpServer:
         """Begin to answer; connections that came before wait until now."""
         errors = LoggingLogAdapter(log, logging.ERROR)
         encrypted = {"ssl_context": self._tls} if self._tls else {}
-        self._server = WSGIServer(
-            self._listener, app, log=None, error_log=errors, handler_class=_Handler, **encrypted
-        )
+        self._server = WSGIServer(self._listener, app, log=None, error_log=errors, handler_class=_Handler, **encrypted)
         self._server.answering = 0
         self._server.start()
 
