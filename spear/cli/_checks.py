@@ -7,12 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import apsw
-
 from spear.cli._place import Place, find, head_of, opened, position_of
 from spear.cli._progress import Progress
 from spear.cli._text import as_json, plain
-from spear.errors import Corrupt, StartupError
+from spear.errors import Corrupt, StartupError, Unavailable
 from spear.events.recorder import ApswRecorder
 from spear.events.verify import Finding, verify
 from spear.projections.reader import Reader
@@ -36,8 +34,9 @@ def _copy_live(place: Place, folder: Path) -> _Live | None:
     copies = Snapshots(folder)
     try:
         position = copies.take(place.views)
-    except apsw.Error as error:
-        raise Corrupt(f"{place.views} cannot be read ({error}); delete it: the next start rebuilds it") from error
+    except Unavailable as error:
+        why = f"{place.views} cannot be read ({error.message}); delete it: the next start rebuilds it"
+        raise Corrupt(why) from error
     return _Live(position, copies.nearest(position))
 
 

@@ -4,6 +4,7 @@ import logging
 from _queue import Empty, SimpleQueue  # the C queue blocks natively, patched or not
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 import apsw
@@ -55,6 +56,7 @@ class Writer:
         self._clock, self._bell, self._threads, self._folder = clock, bell, threads, folder
         self._committed, self._died = committed, died
         self._staged: deque[Entry] = deque()
+        self._handing_over = False
         self._queue: SimpleQueue[Entry | None] = SimpleQueue()
         self._unfolded: list[Recorded] = []
         self._sealed = ""
@@ -72,12 +74,15 @@ class Writer:
         What a hub's greenlets put in one turn arrives together, so that it becomes one batch and not one and the rest.
         """
         self._staged.append(entry)
-        if len(self._staged) == 1:
+        if not self._handing_over:
+            self._handing_over = True
             self._bell.soon(self._hand_over)
 
     def _hand_over(self) -> None:
-        while self._staged:
-            self._queue.put(self._staged.popleft())
+        self._handing_over = False  # first: whoever stages from here on hands over again
+        with suppress(IndexError):
+            while True:
+                self._queue.put(self._staged.popleft())
         if self._sealed:  # the thread may have looked into the queue for the last time
             self._refuse_waiting()
 

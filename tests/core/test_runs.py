@@ -269,7 +269,7 @@ def test_a_full_queue_refuses_and_records_nothing(tmp_path):
         task = here.task()
         here.begin(task)
         here.ask(task)
-        until(lambda: here.runs.waiting)
+        until(lambda: here.recorded()["ExecutionRequested"] == 2)
         with pytest.raises(Overloaded):
             here.executions.request(ORIGIN, task, Call())
         assert here.recorded()["ExecutionRequested"] == 2

@@ -23,8 +23,9 @@ def register(here, endpoint):
 def test_of_ten_who_claim_one_endpoint_one_gets_it_and_the_others_leave_no_task(here):
     callers = [register(here, "same") for _ in range(10)]
     gevent.joinall(callers, timeout=10)
+    refusals = [caller.exception for caller in callers if not caller.successful()]
+    assert [type(refusal) for refusal in refusals] == [AlreadyExists] * 9, refusals
     [owner] = [caller.value[0] for caller in callers if caller.successful()]
-    assert [type(caller.exception) for caller in callers if not caller.successful()] == [AlreadyExists] * 9
     assert here.tasks.at_endpoint("same").task_id == owner
     assert here.recorded() == {"TaskCreated": 1, "EndpointClaimed": 1}
 

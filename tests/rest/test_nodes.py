@@ -26,7 +26,7 @@ def test_a_registered_node_is_online_and_shown_whole(server: Server) -> None:
     found = shown(server, said["node_uuid"])
     assert set(found) >= PUBLIC
     assert {name: found[name] for name in NODE} == NODE
-    assert UUID(found["uuid"]).version == 4
+    assert UUID(found["uuid"]).version == 7
     assert (found["status"], found["health_info"]) == ("online", {})
     assert found["registered_at"] == found["last_heartbeat"] > 1_600_000_000
 
