@@ -24,6 +24,7 @@ from eventsourcing.persistence import (
 from spear.errors import Conflict, Corrupt
 from spear.events import chain
 from spear.events.record import UNNUMBERED, Origin, Pending, Recorded
+from spear.events.statements import insert
 
 Row = tuple[Any, ...]
 COLUMNS = "position, originator_id, version, topic, time_us, actor, cause, correlation, state, hash"
@@ -39,7 +40,7 @@ _SCHEMA = (
     """CREATE TRIGGER IF NOT EXISTS events_keep_delete BEFORE DELETE ON events
         BEGIN SELECT RAISE(ABORT, 'events are never removed'); END""",
 )
-_INSERT = f"INSERT INTO events ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)"
+_INTO = f"events ({COLUMNS})"
 _REMEMBERED_STREAMS = 100_000
 _LIBRARY = Origin("library")
 
@@ -96,7 +97,7 @@ class ApswRecorder(ApplicationRecorder):
         if broken:
             raise Corrupt(f"event {broken[0]}: {broken[1]}", details={"position": broken[0]})
         with self._db:
-            self._db.executemany(_INSERT, map(msgspec.structs.astuple, facts))
+            insert(self._db, _INTO, [msgspec.structs.astuple(fact) for fact in facts])
         self.position, self.digest, self.time_us = facts[-1].position, facts[-1].hash, facts[-1].time_us
 
     def _in_transaction(self, commits: Any, time_us: int, insert: Any) -> list[list[Recorded] | Conflict]:
@@ -116,7 +117,7 @@ class ApswRecorder(ApplicationRecorder):
 
     def _insert_all(self, commits: Sequence[tuple[Sequence[Pending], Origin]], time_us: int) -> list[list[Recorded]]:
         chained = [self._chain(events, origin, time_us) for events, origin in commits]
-        self._db.executemany(_INSERT, (msgspec.structs.astuple(fact) for facts in chained for fact in facts))
+        insert(self._db, _INTO, [msgspec.structs.astuple(fact) for facts in chained for fact in facts])
         return chained
 
     def _insert_each(

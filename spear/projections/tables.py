@@ -8,6 +8,8 @@ from typing import Any, Generic, TypeVar, get_origin, get_type_hints
 import apsw
 import msgspec
 
+from spear.events.statements import insert
+
 R = TypeVar("R", bound=msgspec.Struct)
 _CACHED_ROWS = 50_000
 _ABSENT = object()
@@ -65,10 +67,9 @@ class Table(Generic[R]):
 
     @cached_property
     def upsert(self) -> str:
-        """The statement that writes a whole row; columns that never change leave their indexes alone."""
+        """What an insert does to a row that is there; columns that never change leave their indexes alone."""
         changing = ", ".join(f"{c} = excluded.{c}" for c in self.columns if c not in (self.key, *self.fixed))
-        marks = ",".join("?" * len(self.columns))
-        return f"INSERT INTO {self.name} VALUES ({marks}) ON CONFLICT ({self.key}) DO UPDATE SET {changing}"
+        return f"ON CONFLICT ({self.key}) DO UPDATE SET {changing}"
 
     def load(self, values: Sequence[Any]) -> R:
         """A row from its stored values."""
@@ -129,7 +130,7 @@ class Rows(Generic[R]):
         written = [dump(row) for key in self._dirty if (row := cache[key]) is not None]
         removed = [(key,) for key in self._dirty if cache[key] is None]
         if written:
-            self._db.executemany(self._table.upsert, written)
+            insert(self._db, self._table.name, written, tail=self._table.upsert)
         if removed:
             self._db.executemany(self._delete, removed)
         self._dirty.clear()

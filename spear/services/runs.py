@@ -47,6 +47,7 @@ class Work:
     lease: Lease | None = None
     run: Run | None = None
     cancelled: str = ""
+    result_taken: bool = False
     started_us: int = 0
     output_content_type: str = OUTPUT_CONTENT_TYPE
 
@@ -225,7 +226,9 @@ class Runs:
 
     def _result(self, work: Work, kept: Content) -> Object:
         key = f"{work.task.task_id}/{work.execution_id}"
-        result = self._unit.blank_or_loaded(Object, Object.ident(RESULTS_BUCKET, key))
+        ident = Object.ident(RESULTS_BUCKET, key)
+        result = self._unit.blank_or_loaded(Object, ident) if work.result_taken else Object.blank(ident)
+        work.result_taken = True  # if somebody put an object there before, the commit clashes and this is tried again
         content_type = work.output_content_type
         result.put(
             RESULTS_BUCKET, key, sha256=kept.sha256, size=kept.size, inline=kept.inline, content_type=content_type

@@ -23,7 +23,7 @@ def wasm_program(name: str) -> bytes:
     return (BUILD / f"{name}.wasm").read_bytes()
 
 
-# The programs of each runtime: hello echo env_args exit3 trap loop sleep grow output_flood log_flood.
+# The programs of each runtime: hello log echo env_args exit3 trap loop sleep grow output_flood log_flood.
 PROGRAMS: dict[str, Callable[[str], bytes]] = {"wasm": wasm_program}
 
 
@@ -92,7 +92,7 @@ def seconds_to_stop(run: Run) -> float:
 
 def test_stdout_is_the_output_and_logs_are_lines(kit: Kit) -> None:
     log = Lines()
-    outcome = kit.start("hello", log=log).result()
+    outcome = kit.start("log", log=log).result()
     assert (outcome.end, outcome.exit_code, outcome.reason) == (End.COMPLETED, 0, "")
     assert outcome.output == b"Hello from SPEAR!\n"
     assert log.lines == [(Stream.LOG, Level.INFO, "hello was here")]

@@ -175,7 +175,7 @@ def test_a_completed_result_is_an_object_of_the_task(server: Server) -> None:
 
 
 def test_standard_error_and_log_calls_become_log_lines(server: Server) -> None:
-    done = server.run(server.register("hello")).json()
+    done = server.run(server.register("log")).json()
     page = server.get(f"/api/v1/executions/{done['execution_id']}/logs").json()
     assert page["completed"] is True
     assert [line["seq"] for line in page["lines"]] == list(range(1, len(page["lines"]) + 1))

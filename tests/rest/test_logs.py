@@ -24,7 +24,7 @@ TWO_LINES = """(module
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     with serving(tmp_path_factory.mktemp("logs") / "data") as found:
-        found.agent(SAMPLES / "hello.wasm", "hello")
+        found.agent(SAMPLES / "log.wasm", "hello")
         found.agent(SAMPLES / "exit3.wasm", "exit3")
         found.agent(SAMPLES / "log_flood.wasm", "flood", **{"limits.log_bytes": "100000"})
         found.agent(bytes(wasmtime.wat2wasm(TWO_LINES % 600)), "two")
@@ -171,7 +171,7 @@ def test_many_readers_hear_the_same(server):
 
 def test_lines_outlive_a_restart(tmp_path):
     with serving(tmp_path / "data") as server:
-        server.agent(SAMPLES / "hello.wasm", "hello")
+        server.agent(SAMPLES / "log.wasm", "hello")
         execution_id = run(server, "hello")
         before = page(server, execution_id)
         server.restart()

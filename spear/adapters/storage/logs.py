@@ -93,7 +93,7 @@ class _FileSink:
 
     def _create(self) -> FileIO:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        return FileIO(self._path, "a")
+        return FileIO(self._path, "w")
 
     def _truncate(self) -> None:
         self._accepts = False
@@ -134,7 +134,8 @@ def _wanted(line: LogLine, stream: Stream | None, level: Level | None) -> bool:
 
 def _forget(path: Path) -> None:
     try:
-        path.unlink(missing_ok=True)
+        if path.exists():  # hardly ever, and looking is cheaper than unlinking nothing
+            path.unlink()
     except OSError as error:
         raise Unavailable(f"log {path.name}: the disk refused to replace it: {error.strerror or error}") from error
 
