@@ -40,6 +40,7 @@ def main() -> int:
             log.info("ready: http %s, data %s", config.http_addr, config.data_dir)
             status, reason = _awaited(stopped)
             log.log(logging.ERROR if status else logging.INFO, "stopping: %s", reason)
+        log.info("stopped")
     except StartupError as error:
         print(f"spear_server: {error.message}", file=sys.stderr)
         return 2

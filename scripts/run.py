@@ -60,6 +60,10 @@ def main(argv: list[str]) -> int:
     """Run until the server ends; its exit status is ours."""
     try:
         config = load(["--role", "all", *argv], environ=os.environ, home=Path.home())
+        if config.print_config:
+            print(config.explained())
+            return 0
+        refuse_what_cannot_be_shown(config)
         refuse_a_taken_port(config.setting("http_addr").key.name, config.http_addr)
         log = server_log(config.data_dir)
     except StartupError as error:
@@ -78,6 +82,16 @@ def serve(config: Config, argv: list[str], *, log: Path) -> int:
         if wait_until_ready(rest, server):
             show_around(rest, config, log=log)
         return server.wait()
+
+
+def refuse_what_cannot_be_shown(config: Config) -> None:
+    """Raise `StartupError` for settings under which the first run could not find its own server."""
+    if config.http_addr.port == 0:
+        raise StartupError(
+            "http.addr: got port 0, expected a port that can be named; run spear_server.py for any free one"
+        )
+    if config.http_tls.enabled:
+        raise StartupError("http.enable_tls: got true, expected false for the first run; run spear_server.py for TLS")
 
 
 def refuse_a_taken_port(key: str, address: Address) -> None:

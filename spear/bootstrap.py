@@ -57,6 +57,7 @@ def serving(config: Config, *, failed: Callable[[str], None], progress: Progress
 
     `failed` is told when something that must live died. Raises `StartupError`.
     """
+    _refuse_to_pretend(config)
     with ExitStack() as stack:
         listener = _listener(stack, config, "http_addr")
         admin = _listener(stack, config, "web_admin_addr") if config.enable_web_admin else None
@@ -98,6 +99,14 @@ def _asked(app: Flask) -> Api:
         return answer.status_code, answer.json
 
     return ask
+
+
+def _refuse_to_pretend(config: Config) -> None:
+    if config.role is Role.SPEARLET and config.spearlet.connect:
+        raise StartupError(
+            "spearlet.sms_grpc_addr, spearlet.auto_register: this version runs SPEARlets in local mode only;"
+            " start without --sms-addr and --auto-register"
+        )
 
 
 def _listener(stack: ExitStack, config: Config, field: str) -> HttpServer:

@@ -104,8 +104,24 @@ class EventLog:
     def since(
         self, position: int, *, limit: int = _PAGE, topics: Sequence[str] = (), streams: Sequence[str] = ()
     ) -> list[Recorded]:
-        """Up to `limit` events after `position`, oldest first; of these topics or streams if any are given."""
-        bounds = (position, self._head, limit)
+        """Up to `limit` events after `position`, oldest first; of these topics or streams if any are given.
+
+        Raises `Corrupt` with the position of the first event that cannot be read.
+        """
+        try:
+            return self._since((position, self._head, limit), topics, streams)
+        except Corrupt as error:
+            raise self._located(position, error) from error
+
+    def _located(self, after: int, error: Corrupt) -> Corrupt:
+        for position in range(after + 1, min(after + _PAGE, self._head) + 1):
+            try:
+                self.recorder.query("WHERE position = ?", (position,))
+            except Corrupt:
+                return Corrupt(f"event {position} cannot be read; run `verify`", details={"position": position})
+        return error
+
+    def _since(self, bounds: tuple[int, int, int], topics: Sequence[str], streams: Sequence[str]) -> list[Recorded]:
         if streams:
             marks = ",".join("?" * len(streams))
             also = f" AND topic IN ({','.join('?' * len(topics))})" if topics else ""
@@ -181,6 +197,9 @@ class EventLog:
 
 
 def _open(path: Path, witness: Witness, *, vfs: str | None) -> ApswRecorder:
+    noted, _ = witness.latest()
+    if noted and not path.exists():
+        raise StartupError(f"{path} is gone, but position {noted} was acknowledged: put the log back")
     with ExitStack() as opened:
         try:
             recorder = opened.enter_context(closing(ApswRecorder(path, vfs=vfs)))

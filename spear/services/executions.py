@@ -9,7 +9,7 @@ from time import monotonic
 import msgspec
 
 from spear.domain.execution import FINAL, Execution, ExecutionStatus, idempotent_id
-from spear.errors import Conflict, Corrupt, NotFound, Overloaded, Refused
+from spear.errors import Conflict, Corrupt, NotFound, Overloaded, Refused, Unavailable
 from spear.events.record import Origin
 from spear.ports import Ids, Outcome
 from spear.projections import executions as views
@@ -71,6 +71,7 @@ class Executions:
 
         Raises `Overloaded` when the queue is full and `Unavailable` while stopping; nothing is recorded then.
         """
+        self._check_reach(call.node_uuid or task.node_uuid)
         with self._contents.keep_bytes(call.input) as kept:
             execution = self._new(task, call, kept)
             work = self._take_on(origin, task, execution, call)
@@ -80,6 +81,12 @@ class Executions:
             self._spawn(in_background(self._runs, work))
             return work.execution_id, None
         return work.execution_id, self._runs.perform(work)
+
+    def _check_reach(self, wanted: str) -> None:
+        own = self._runs.node.uuid
+        if wanted and wanted != own:
+            text = f"node_uuid: got {wanted}, expected {own or 'none'}: this process reaches no other node"
+            raise Unavailable(text, code="NODE_UNREACHABLE", details={"node_uuid": wanted})
 
     def _take_on(self, origin: Origin, task: TaskRow, execution: Execution, call: Call) -> Work | None:
         work = self._enter(origin, task, execution, call.input, call)

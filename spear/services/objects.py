@@ -16,6 +16,7 @@ from spear.services.unit import Unit, retrying
 DEFAULT_BUCKET = "default"
 RESULTS_BUCKET = "results"
 _LONGEST_NAME = 1024
+_UNREADABLE = "\N{REPLACEMENT CHARACTER}"  # what is left of bytes that are not UTF-8
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -23,7 +24,7 @@ def split_name(name: str) -> tuple[str, str]:
     bucket, slash, key = name.partition("/")
     if not slash:
         bucket, key = DEFAULT_BUCKET, name
-    if not bucket or not key or len(name) > _LONGEST_NAME or not name.isprintable():
+    if not bucket or not key or len(name) > _LONGEST_NAME or not name.isprintable() or _UNREADABLE in name:
         raise Invalid.field("key", name, f"key or bucket/key of at most {_LONGEST_NAME} printable characters")
     return bucket, key
 

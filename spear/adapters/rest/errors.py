@@ -1,5 +1,7 @@
 """The one place that turns errors into answers: `{"error": CODE, "message": text, "details": {...}}`."""
 
+import logging
+
 import msgspec
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
@@ -15,6 +17,8 @@ _CODES = {
     500: "INTERNAL",
 }
 
+log = logging.getLogger(__name__)
+
 
 def answer(status: int, code: str, message: str, details: object) -> Response:
     """The error shape."""
@@ -25,6 +29,8 @@ def answer(status: int, code: str, message: str, details: object) -> Response:
 def render(error: SpearError) -> Response:
     """The answer for an error that was raised on purpose."""
     response = answer(error.http_status, error.code, error.message, error.details)
+    if error.http_status == 500:
+        log.error("%s: %s", error.code, error.message)
     if isinstance(error, Overloaded):
         response.headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, UnsatisfiableRange):

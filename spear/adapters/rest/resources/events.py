@@ -119,10 +119,12 @@ def make(platform: Platform) -> Resource:
         topics, streams = topics_of(query["type"], query["noun"]), streams_of(query["id"])
         head, limit = log.head, query["limit"]
         after = head if query["after"] == _NOW else query["after"]
+        if after > head:
+            raise Invalid.field("after", after, f"-1, or a position from 0 to {head}")
         if sse.wanted():
             return open_streams.answer(_following(log, sse.resume_after(after), topics, streams))
         facts = log.since(after, limit=limit, topics=topics, streams=streams)
-        beyond = facts[-1].position if len(facts) == limit else max(head, after)
+        beyond = facts[-1].position if len(facts) == limit else head
         return {"events": [event_json(fact) for fact in facts], "next_after": beyond, "head": max(head, beyond)}
 
     return api

@@ -93,6 +93,8 @@ def _tagged(version: int) -> dict[str, str]:
 
 def _condition() -> Condition:
     match, none = (request.headers.get(name, "").strip() for name in ("If-Match", "If-None-Match"))
+    if not match and "If-Match" in request.headers:
+        raise Invalid.field("If-Match", match, 'one version such as "3", or *')
     if none not in ("", "*"):
         raise Invalid.field("If-None-Match", none, "*")
     return Condition(version=_version(match), absent=none == "*", present=match == "*")
