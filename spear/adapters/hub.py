@@ -33,7 +33,7 @@ class HubTicket:
         timer = None if timeout_s is None else self._hub.loop.timer(max(0.0, timeout_s))
         try:
             if timer is not None:
-                timer.start(waiter.switch, None)
+                timer.start(waiter.switch, None, update=True)  # the loop's clock stands still while nobody yields
             waiter.get()
         finally:
             self._waiter = None

@@ -1,5 +1,6 @@
 """One node without its doors: a real log, views and services, and guests that do what the test says."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -197,14 +198,22 @@ class Node:
 
 def until(condition, *, within_s=10.0):
     """Let others run until the condition holds."""
-    with gevent.Timeout(within_s):
-        while not condition():
-            gevent.sleep(0.001)
+    deadline = time.monotonic() + within_s  # not the loop's clock, which stands still while a test computes
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        gevent.sleep(0.001)
+
+
+def joined(greenlets, *, raise_error=False):
+    """Wait until all ended."""
+    until(lambda: all(greenlet.ready() for greenlet in greenlets))
+    gevent.joinall(greenlets, raise_error=raise_error)
 
 
 @contextmanager
 def node(folder: Path, *, blobs=None, **limits) -> Iterator[Node]:
     """Open one; opened again on the same folder it is the next process."""
+    gevent.get_hub().loop.update_now()  # its clock stood still since a test last yielded
     clock, blobs = SteadyClock(), MemoryBlobStore() if blobs is None else blobs
     with HubBell() as bell, ExitStack() as stack:
         log = FickleLog(folder / LOG, clock=clock, bell=bell, threads=native_threads(2))

@@ -1,6 +1,5 @@
 """Instances: one cold start for many callers, and no sandbox that nobody closes."""
 
-import gevent
 import pytest
 from gevent.event import Event
 
@@ -8,7 +7,7 @@ from spear.errors import InvalidConfiguration, NotFound, Unavailable
 from spear.projections.instances import live_instances
 from spear.reactors import janitor
 from spear.reactors.watchdog import stop_what_died
-from tests.core._node import ORIGIN, node, until
+from tests.core._node import ORIGIN, joined, node, until
 
 
 @pytest.fixture
@@ -26,7 +25,7 @@ def test_ten_callers_of_a_cold_task_share_one_start(here):
     callers = acquire(here, task, 10)
     until(here.guests.preparing.is_set)
     here.guests.gate.set()
-    gevent.joinall(callers, timeout=10, raise_error=True)
+    joined(callers, raise_error=True)
     leases = [caller.value for caller in callers]
     assert here.guests.prepared == 1
     assert here.recorded()["InstanceStarted"] == 1
@@ -40,7 +39,7 @@ def test_a_start_that_fails_wakes_everybody_with_a_failure_of_their_own(here):
     callers = acquire(here, task, 10)
     until(here.guests.preparing.is_set)
     here.guests.gate.set()
-    gevent.joinall(callers, timeout=10)
+    joined(callers)
     assert [type(caller.exception) for caller in callers] == [InvalidConfiguration] * 10
     assert here.recorded()["InstanceStarted"] == 0
 
@@ -82,7 +81,7 @@ def test_an_instance_made_while_the_last_one_is_stopped_keeps_its_task_active(he
     for _ in range(10):
         stopping = here.spawn(here.instances.stop, ORIGIN, task.task_id, "enough")
         [caller] = acquire(here, task)
-        gevent.joinall([stopping, caller], timeout=10, raise_error=True)
+        joined([stopping, caller], raise_error=True)
         here.instances.release(caller.value)
     assert here.tasks.get(task.task_id).status == "active"
     assert len(live_instances(here.reader).rows) == here.guests.open == 1
@@ -94,7 +93,7 @@ def test_a_stop_during_a_cold_start_stops_what_was_started(here):
     until(here.guests.preparing.is_set)
     stopping = here.spawn(here.instances.stop, ORIGIN, task.task_id, "enough")
     here.guests.gate.set()
-    gevent.joinall([caller, stopping], timeout=10, raise_error=True)
+    joined([caller, stopping], raise_error=True)
     assert stopping.value is True
     assert here.guests.open == 1
     here.instances.release(caller.value)

@@ -15,7 +15,7 @@ from spear.ports import End, Outcome, RunSpec
 from spear.services.content import INLINE_BYTES
 from spear.services.executions import Call, Mode
 from spear.services.objects import Objects
-from tests.core._node import DONE, ORIGIN, node, until
+from tests.core._node import DONE, ORIGIN, joined, node, until
 
 LARGE = b"x" * (INLINE_BYTES + 1)
 
@@ -74,7 +74,7 @@ def test_terminate_ends_an_execution_as_cancelled_wherever_it_waits(narrow, wait
     stops = [here.spawn(here.executions.terminate, ORIGIN, each, "enough") for each in ident]
     gevent.sleep(0)
     here.guests.gate.set()
-    gevent.joinall([caller, *stops], timeout=10, raise_error=True)
+    joined([caller, *stops], raise_error=True)
     assert here.executions.wait(ident[0], timeout_s=10).status == "cancelled"
     assert here.recorded()["ExecutionCancelled"] == 1
     if waits_in == "cold start":
@@ -88,7 +88,7 @@ def test_terminate_after_the_natural_end_is_refused_and_changes_nothing(here):
     caller, ident, guest = here.begin(here.task())
     guest.end()
     stopping = here.spawn(here.executions.terminate, ORIGIN, ident, "too late")
-    gevent.joinall([caller, stopping], timeout=10)
+    joined([caller, stopping])
     assert isinstance(stopping.exception, Refused)
     assert here.names(ident)[2:] == ["ExecutionCompleted"]
 
@@ -116,7 +116,7 @@ def test_a_task_unregistered_while_its_execution_waits_or_runs_ends_it_all_the_s
     for row in (task, other):
         narrow.tasks.unregister(ORIGIN, row.task_id, "gone")
     guest.end()
-    gevent.joinall([caller, waiting], timeout=10, raise_error=True)
+    joined([caller, waiting], raise_error=True)
     assert caller.value[1].end is End.COMPLETED
     assert (waiting.value[1].end, waiting.value[1].code) == (End.FAILED, "TASK_NOT_FOUND")
     assert narrow.at_rest()
@@ -235,7 +235,7 @@ def test_ten_callers_with_one_key_share_one_run(here, mode, warm):
         here.instances.release(here.instances.acquire(ORIGIN, task))
     here.guests.at_once = True
     callers = [here.ask(task, mode, idempotency_key="k") for _ in range(10)]
-    gevent.joinall(callers, timeout=10, raise_error=True)
+    joined(callers, raise_error=True)
     assert len({caller.value[0] for caller in callers}) == 1
     until(lambda: here.recorded()["ExecutionCompleted"] == 1)
     assert here.recorded()["ExecutionRequested"] == here.recorded()["ExecutionStarted"] == 1
@@ -246,7 +246,7 @@ def test_of_callers_with_one_key_and_different_requests_one_wins_and_the_others_
     here.guests.at_once = True
     task = here.task()
     callers = [here.ask(task, mode, idempotency_key="k", input=data) for mode in Mode for data in (b"a", b"b")]
-    gevent.joinall(callers, timeout=10)
+    joined(callers)
     assert sum(caller.successful() for caller in callers) == 1
     assert {type(caller.exception) for caller in callers} - {type(None)} == {Refused}
     until(here.at_rest)
@@ -289,7 +289,7 @@ def test_closing_lets_runs_end_then_waiting_callers_go_on_and_leaves_async_work_
         with pytest.raises(Unavailable):
             here.executions.request(ORIGIN, task, Call())
         guest.end()
-        gevent.joinall([running, waiting, closing], timeout=10, raise_error=True)
+        joined([running, waiting, closing], raise_error=True)
         assert here.counts() == {"completed": 2, "pending": 2}
         assert here.at_rest()
     with node(tmp_path) as here:
@@ -307,7 +307,7 @@ def test_closing_stops_what_outlives_its_grace_running_or_waiting(tmp_path):
         until(lambda: here.runs.waiting)
         for _ in range(2):
             here.runs.close("the server is stopping", grace_s=0.01)
-        gevent.joinall(callers, timeout=10, raise_error=True)
+        joined(callers, raise_error=True)
         assert here.counts() == {"cancelled": 2}
         assert here.at_rest()
 
@@ -320,5 +320,5 @@ def test_closing_does_not_hang_on_a_log_that_takes_nothing(tmp_path):
         here.log.full = True
         with gevent.Timeout(5):
             here.runs.close("the server is stopping", grace_s=0.01)
-        gevent.joinall(callers, timeout=10)
+        joined(callers)
     assert restarted(tmp_path)[0] == {"failed": 2, "pending": 1}

@@ -1,10 +1,9 @@
 """Tasks: an endpoint has one owner, whoever asks at the same time."""
 
-import gevent
 import pytest
 
 from spear.errors import AlreadyExists, NotFound
-from tests.core._node import ORIGIN, WASM, node
+from tests.core._node import ORIGIN, WASM, joined, node
 
 
 @pytest.fixture
@@ -22,7 +21,7 @@ def register(here, endpoint):
 
 def test_of_ten_who_claim_one_endpoint_one_gets_it_and_the_others_leave_no_task(here):
     callers = [register(here, "same") for _ in range(10)]
-    gevent.joinall(callers, timeout=10)
+    joined(callers)
     refusals = [caller.exception for caller in callers if not caller.successful()]
     assert [type(refusal) for refusal in refusals] == [AlreadyExists] * 9, refusals
     [owner] = [caller.value[0] for caller in callers if caller.successful()]
@@ -40,7 +39,7 @@ def test_an_endpoint_is_free_as_soon_as_its_task_is_unregistered(here):
 def test_of_many_who_unregister_a_task_one_does_it(here):
     task_id = register(here, "name").get()[0]
     callers = [here.spawn(here.tasks.unregister, ORIGIN, task_id, "gone") for _ in range(5)]
-    gevent.joinall(callers, timeout=10)
+    joined(callers)
     assert sorted(type(caller.exception).__name__ for caller in callers) == ["NoneType"] + ["NotFound"] * 4
     assert here.recorded()["TaskUnregistered"] == here.recorded()["EndpointReleased"] == 1
 
@@ -49,6 +48,6 @@ def test_an_update_that_races_with_an_unregistration_is_either_before_it_or_refu
     task_id = register(here, "name").get()[0]
     removing = here.spawn(here.tasks.unregister, ORIGIN, task_id, "gone")
     changing = here.spawn(here.tasks.update, ORIGIN, task_id, description="new")
-    gevent.joinall([removing, changing], timeout=10)
+    joined([removing, changing])
     assert here.names(task_id)[-1] == "TaskUnregistered"
     assert changing.successful() or isinstance(changing.exception, NotFound)
