@@ -16,7 +16,7 @@ from spear.events.record import Committed, Origin
 A = TypeVar("A", bound=Aggregate)
 T = TypeVar("T")
 _REMEMBERED = 4096
-_TRIES = 16
+_TRIES = 128  # of those who race, one wins each round
 
 
 def as_uuid(noun: str, ident: str) -> UUID:
