@@ -17,6 +17,7 @@ from eventsourcing.persistence import (
     ApplicationRecorder,
     IntegrityError,
     Notification,
+    NotSupportedError,
     StoredEvent,
     Subscription,
 )
@@ -274,5 +275,5 @@ class ApswRecorder(ApplicationRecorder):
         return found
 
     def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> Subscription[ApplicationRecorder]:
-        """Not offered: follow the log with a cursor instead (`EventLog.follow`)."""
-        raise NotImplementedError("follow the log with EventLog.follow")
+        """Raise the library's `NotSupportedError`: the log is followed with a cursor (`EventLog.follow`)."""
+        raise NotSupportedError("subscribe: the log is followed with a cursor, by EventLog.follow")
