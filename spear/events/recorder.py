@@ -107,7 +107,7 @@ class ApswRecorder(ApplicationRecorder):
             self._db.execute("BEGIN IMMEDIATE")
             recorded: list[list[Recorded] | Conflict] = insert(commits, time_us)
             self._db.execute("COMMIT")
-        except BaseException:
+        except BaseException:  # a killed caller too must leave no open transaction; it goes on up
             self.position, self.digest = tip
             self._versions.clear()
             if self._db.in_transaction:

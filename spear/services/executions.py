@@ -96,7 +96,7 @@ class Executions:
         except Conflict:
             self._runs.drop(work)
             return None
-        except BaseException:
+        except BaseException:  # a killed caller too gives its place back; it goes on up
             self._runs.drop(work)
             raise
         self._runs.recorded(work)

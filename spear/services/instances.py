@@ -87,7 +87,7 @@ class Instances:
             sandbox, sha256 = self._prepare(task)
             try:
                 instance_id = self._record_start(origin, task, sha256)
-            except BaseException:
+            except BaseException:  # a killed caller too leaves no sandbox behind; it goes on up
                 sandbox.close()
                 raise
             live = Live(instance_id, task.task_id, sandbox, users=1)
@@ -142,7 +142,7 @@ class Instances:
         with self._change(task_id):
             try:
                 self.record_stop(origin, live.instance_id, task_id, reason)
-            except BaseException:
+            except BaseException:  # what was not recorded did not happen; it goes on up
                 self._live[task_id] = live
                 raise
         live.closing = True

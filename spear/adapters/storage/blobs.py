@@ -128,7 +128,7 @@ class FileBlobStore:
             self._claims.hold(sha256)  # before looking whether it is there already
             try:
                 blob = self._on_disk("store content", partial(self._keep, scratch))
-            except BaseException:
+            except BaseException:  # whatever ends it, nothing stays behind; it goes on up
                 self.release(sha256)
                 raise
             if not hold:
