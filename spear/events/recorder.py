@@ -12,7 +12,6 @@ from uuid import UUID
 
 import apsw
 import apsw.sqlite_extra
-import msgspec
 from eventsourcing.persistence import (
     ApplicationRecorder,
     IntegrityError,
@@ -21,13 +20,14 @@ from eventsourcing.persistence import (
     StoredEvent,
     Subscription,
 )
+from msgspec.structs import astuple, replace
 
 from spear.errors import Conflict, Corrupt
 from spear.events import chain
 from spear.events.record import UNNUMBERED, Origin, Pending, Recorded
-from spear.events.statements import insert
+from spear.events.statements import insert, insertion
 
-Row = tuple[Any, ...]
+Commits = Sequence[tuple[Sequence[Pending], Origin]]
 COLUMNS = "position, originator_id, version, topic, time_us, actor, cause, correlation, state, hash"
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS events (
@@ -42,6 +42,8 @@ _SCHEMA = (
         BEGIN SELECT RAISE(ABORT, 'events are never removed'); END""",
 )
 _INTO = f"events ({COLUMNS})"
+_WIDTH = COLUMNS.count(",") + 1
+_AT_ONCE = 64
 _REMEMBERED_STREAMS = 100_000
 _LIBRARY = Origin("library")
 
@@ -82,55 +84,65 @@ class ApswRecorder(ApplicationRecorder):
 
     # writing: one thread
 
-    def append(
-        self, commits: Sequence[tuple[Sequence[Pending], Origin]], *, time_us: int
-    ) -> list[list[Recorded] | Conflict]:
+    def append(self, commits: Commits, *, time_us: int) -> list[list[Recorded] | Conflict]:
         """Record all commits in one durable transaction; one that clashes fails alone. Blocks for one fsync."""
         time_us = max(time_us, self.time_us)
+        tip = self.position, self.digest
         try:
-            return self._in_transaction(commits, time_us, self._insert_all)
+            recorded = self._all_or_each(commits, time_us)
+        except BaseException:  # a killed caller too leaves no trace; it goes on up
+            self.position, self.digest = tip
+            self._versions.clear()
+            raise
+        self.time_us = time_us
+        return recorded
+
+    def _all_or_each(self, commits: Commits, time_us: int) -> list[list[Recorded] | Conflict]:
+        tip = self.position, self.digest
+        try:
+            return self._insert_all(commits, time_us)
         except apsw.ConstraintError:
-            return self._in_transaction(commits, time_us, self._insert_each)
+            self.position, self.digest = tip
+            self._versions.clear()
+        with self._transaction():
+            return [self._insert_one(events, origin, time_us) for events, origin in commits]
+
+    def _insert_all(self, commits: Commits, time_us: int) -> list[list[Recorded] | Conflict]:
+        chained = [self._chain(events, origin, time_us) for events, origin in commits]
+        rows = [astuple(fact) for facts in chained for fact in facts]
+        if len(rows) <= _AT_ONCE:  # one statement is a transaction by itself, and gives the interpreter away once
+            self._db.execute(insertion(_INTO, "", len(rows), _WIDTH), [value for row in rows for value in row])
+        else:
+            with self._transaction():
+                insert(self._db, _INTO, rows)
+        return list(chained)
 
     def restore(self, facts: Sequence[Recorded]) -> None:
         """Record events exactly as another log did, in one durable transaction; raises `Corrupt` where the chain breaks."""
         broken = chain.first_break(self.digest, facts, after=self.position)
         if broken:
             raise Corrupt(f"event {broken[0]}: {broken[1]}", details={"position": broken[0]})
-        with self._db:
-            insert(self._db, _INTO, [msgspec.structs.astuple(fact) for fact in facts])
+        with self._transaction():
+            insert(self._db, _INTO, [astuple(fact) for fact in facts])
         self.position, self.digest, self.time_us = facts[-1].position, facts[-1].hash, facts[-1].time_us
 
-    def _in_transaction(self, commits: Any, time_us: int, insert: Any) -> list[list[Recorded] | Conflict]:
-        tip = self.position, self.digest
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            recorded: list[list[Recorded] | Conflict] = insert(commits, time_us)
+            yield
             self._db.execute("COMMIT")
-        except BaseException:  # a killed caller too must leave no open transaction; it goes on up
-            self.position, self.digest = tip
-            self._versions.clear()
+        finally:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-            raise
-        self.time_us = time_us
-        return recorded
-
-    def _insert_all(self, commits: Sequence[tuple[Sequence[Pending], Origin]], time_us: int) -> list[list[Recorded]]:
-        chained = [self._chain(events, origin, time_us) for events, origin in commits]
-        insert(self._db, _INTO, [msgspec.structs.astuple(fact) for facts in chained for fact in facts])
-        return chained
-
-    def _insert_each(
-        self, commits: Sequence[tuple[Sequence[Pending], Origin]], time_us: int
-    ) -> list[list[Recorded] | Conflict]:
-        return [self._insert_one(events, origin, time_us) for events, origin in commits]
 
     def _insert_one(self, events: Sequence[Pending], origin: Origin, time_us: int) -> list[Recorded] | Conflict:
         tip = self.position, self.digest
         self._db.execute("SAVEPOINT one")
         try:
-            return self._insert_all([(events, origin)], time_us)[0]
+            facts = self._chain(events, origin, time_us)
+            insert(self._db, _INTO, [astuple(fact) for fact in facts])
+            return facts
         except apsw.ConstraintError:
             self.position, self.digest = tip
             self._versions.clear()
@@ -144,7 +156,7 @@ class ApswRecorder(ApplicationRecorder):
         facts = []
         for event in events:
             if event.version == UNNUMBERED:
-                event = msgspec.structs.replace(event, version=self._next_version(event.originator_id))
+                event = replace(event, version=self._next_version(event.originator_id))
             self.position += 1
             self.digest = chain.link(self.digest, self.position, event, time_us=time_us, origin=origin)
             facts.append(

@@ -16,11 +16,12 @@ def insert(db: apsw.Connection, into: str, rows: Sequence[Sequence[Any]], *, tai
     for size in _SIZES:
         while len(rows) - position >= size:
             part = rows[position : position + size]
-            db.execute(_statement(into, tail, size, len(part[0])), list(chain.from_iterable(part)))
+            db.execute(insertion(into, tail, size, len(part[0])), list(chain.from_iterable(part)))
             position += size
 
 
 @cache
-def _statement(into: str, tail: str, rows: int, columns: int) -> str:
+def insertion(into: str, tail: str, rows: int, columns: int) -> str:
+    """The statement that inserts so many rows."""
     row = "(" + ",".join("?" * columns) + ")"
     return f"INSERT INTO {into} VALUES {','.join([row] * rows)} {tail}"

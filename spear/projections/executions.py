@@ -52,7 +52,7 @@ class StatusCountRow(msgspec.Struct, gc=False):
 EXECUTIONS = Table(
     "executions",
     ExecutionRow,
-    ("seq", "status, seq", "task_id, seq", "task_id, status, seq", "instance_id, seq"),
+    ("status", "task_id", "task_id, status", "instance_id"),
 )
 STATUS_COUNTS = Table("execution_counts", StatusCountRow)
 NO_EXIT_CODE = -(2**31)

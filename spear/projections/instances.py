@@ -27,7 +27,7 @@ class InstanceRow(msgspec.Struct, gc=False):
     running: int
 
 
-INSTANCES = Table("instances", InstanceRow, ("seq", "task_id, status, seq", "node_uuid, status, seq", "status, seq"))
+INSTANCES = Table("instances", InstanceRow, ("task_id, status", "node_uuid, status", "status"))
 
 _RUNNING, _IDLE, _TERMINATED = (
     s.value for s in (InstanceStatus.RUNNING, InstanceStatus.IDLE, InstanceStatus.TERMINATED)

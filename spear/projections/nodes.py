@@ -49,7 +49,7 @@ class ResourceRow(msgspec.Struct, gc=False):
     resource_metadata: dict[str, str] = {}
 
 
-NODES = Table("nodes", NodeRow, ("seq",))  # other queries look at every node: fleets are bounded, beats are not
+NODES = Table("nodes", NodeRow)  # other queries look at every node: fleets are bounded, beats are not
 RESOURCES = Table("resources", ResourceRow)
 
 

@@ -58,7 +58,7 @@ class BlobRow(msgspec.Struct, gc=False):
 
 OBJECTS = Table("objects", ObjectRow)
 OBJECT_NAMES = Table("object_names", ObjectNameRow)
-FILES = Table("files", FileRow, ("seq",))
+FILES = Table("files", FileRow)
 BLOBS = Table("blobs", BlobRow, ("unused_since_us, sha256",))
 
 

@@ -14,6 +14,7 @@ R = TypeVar("R", bound=msgspec.Struct)
 _CACHED_ROWS = 50_000
 _ABSENT = object()
 _encode = msgspec.json.Encoder().encode
+_SEQ = "seq"
 _decode = msgspec.json.Decoder().decode
 _SQL_TYPES = {int: "INTEGER", bool: "INTEGER", float: "REAL", str: "TEXT"}
 
@@ -52,11 +53,11 @@ class Table(Generic[R]):
 
     @cached_property
     def schema(self) -> str:
-        """The statement that makes the table."""
-        columns = ", ".join(
-            f"{c} {_SQL_TYPES.get(t, 'TEXT')} NOT NULL" for c, t in zip(self.columns, self._types, strict=True)
-        )
-        return f"CREATE TABLE {self.name} ({columns}, PRIMARY KEY ({self.key}))"
+        """The statement that makes the table; rows that have a `seq` lie in its order."""
+        kinds = [f"{c} {_SQL_TYPES.get(t, 'TEXT')} NOT NULL" for c, t in zip(self.columns, self._types, strict=True)]
+        primary = _SEQ if _SEQ in self.columns else self.key
+        unique = "" if primary == self.key else f", UNIQUE ({self.key})"
+        return f"CREATE TABLE {self.name} ({', '.join(kinds)}, PRIMARY KEY ({primary}){unique})"
 
     @cached_property
     def index_schema(self) -> list[str]:

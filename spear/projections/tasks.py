@@ -56,7 +56,7 @@ class EndpointRow(msgspec.Struct, gc=False):
     task_id: str
 
 
-TASKS = Table("tasks", TaskRow, ("seq", "status, seq", "priority, seq", "node_uuid, seq"))
+TASKS = Table("tasks", TaskRow, ("status", "priority", "node_uuid"))
 TASK_RESULTS = Table("task_results", TaskResultRow)
 ENDPOINTS = Table("endpoints", EndpointRow)
 
