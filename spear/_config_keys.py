@@ -206,10 +206,10 @@ KEYS: tuple[Key, ...] = (
         env="SMS_LOG_TASKS_DIR SPEARLET_LOG_TASKS_DIR",
         meaning="Where log lines of executions go, by node and task; the default moves with data_dir."),
 
-    Key("executions.max_concurrent", "executions.max_concurrent", COUNT, 16,
+    Key("executions.max_concurrent", "executions.max_concurrent", COUNT, 32,
         env="SMS_EXECUTIONS_MAX_CONCURRENT SPEARLET_EXECUTIONS_MAX_CONCURRENT",
         meaning="Executions that run at once on a node."),
-    Key("executions.max_concurrent_per_task", "executions.max_concurrent_per_task", COUNT, 16,
+    Key("executions.max_concurrent_per_task", "executions.max_concurrent_per_task", COUNT, 32,
         env="SMS_EXECUTIONS_MAX_CONCURRENT_PER_TASK SPEARLET_EXECUTIONS_MAX_CONCURRENT_PER_TASK",
         meaning="Executions of one task that run at once on a node."),
     Key("executions.queue_limit", "executions.queue_limit", COUNT_OR_0, 256,

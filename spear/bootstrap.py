@@ -139,7 +139,7 @@ def foundation(config: Config, *, failed: Callable[[str], None], progress: Progr
         data = _data_dir(config)
         stack.enter_context(DirectoryLock(data / "lock", holder=f"spear_server.py --role {config.role}"))
         clock, bell, threads = SystemClock(), stack.enter_context(HubBell()), native_threads(4)
-        log = EventLog(config.log_path, clock=clock, bell=bell, threads=threads, died=failed)
+        log = EventLog(config.log_path, clock=clock, bell=bell, threads=threads, died=failed, reserve=True)
         stack.callback(log.close)
         views = open_views(data / "views.db", log, progress=progress)
         stack.callback(views.close)

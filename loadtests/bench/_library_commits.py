@@ -1,5 +1,7 @@
-"""Prints how many commits a second the library's own `Application.save()` makes: its SQLite, its durability, one thread."""
+"""Prints how many commits a second the library's own `Application.save()` makes, its SQLite, its durability: `WRITERS` threads."""
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from uuid import UUID
 
@@ -21,21 +23,26 @@ class Observed(Aggregate):
         self.node_uuid, self.health_info = node_uuid, health_info
 
 
-def main() -> None:
+def main(writers: int) -> None:
     """Measure once."""
-    with disk("library") as folder:
+    with disk("library") as folder, ThreadPoolExecutor(writers) as pool:
         env = {"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": str(folder / "log.db")}
         app: Application[UUID] = Application(env=env)
-        observed = Observed()
-        app.save(observed)
-        began, count = perf_counter(), 0
-        while perf_counter() < began + SECONDS:
-            observed.beat(str(observed.id), HEALTH)
-            app.save(observed)
-            count += 1
-        print(count / (perf_counter() - began))
+        everyone = [Observed() for _ in range(writers)]
+        app.save(*everyone)
+        began = perf_counter()
+        print(sum(pool.map(lambda one: _write(app, one, began + SECONDS), everyone)) / (perf_counter() - began))
         app.close()
 
 
+def _write(app: Application[UUID], observed: Observed, until: float) -> int:
+    count = 0
+    while perf_counter() < until:
+        observed.beat(str(observed.id), HEALTH)
+        app.save(observed)
+        count += 1
+    return count
+
+
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]))

@@ -42,7 +42,7 @@ def main(kind: str, writers: int) -> None:
 
 def _log(folder: Path, stack: ExitStack) -> EventLog:
     bell = stack.enter_context(HubBell())
-    log = EventLog(folder / "log.db", clock=SystemClock(), bell=bell, threads=native_threads(4))
+    log = EventLog(folder / "log.db", clock=SystemClock(), bell=bell, threads=native_threads(4), reserve=True)
     stack.callback(log.close)
     views = open_views(folder / "views.db", log)
     stack.callback(views.close)

@@ -13,7 +13,7 @@ from eventsourcing.domain import AggregateEvent
 from spear.errors import Corrupt, SpearError, StartupError
 from spear.events import chain
 from spear.events.mapper import pend
-from spear.events.record import Committed, Origin, Recorded
+from spear.events.record import Committed, Origin, Recorded, noun_of
 from spear.events.recorder import ApswRecorder
 from spear.events.witness import Witness
 from spear.events.writer import Entry, Folder, Writer
@@ -42,7 +42,7 @@ def position_at(recorder: ApswRecorder, time_us: int, *, head: int) -> int:
 class EventLog:
     """Facts in order. A position that `commit` returned is durable and folded; `head` never goes back.
 
-    Args: `path` is the SQLite file. Raises `StartupError` when the log lost its end or its last event is damaged.
+    Args: `path` is the SQLite file; with `reserve` its tail gets room on the disk in advance. Raises `StartupError` when the log lost its end or its last event is damaged.
     """
 
     def __init__(
@@ -54,12 +54,14 @@ class EventLog:
         threads: Threads,
         died: Callable[[str], None] = lambda reason: None,
         vfs: str | None = None,
+        reserve: bool = False,
     ) -> None:
         self._clock, self._bell, self._threads, self._died = clock, bell, threads, died
         self._followers: set[Ticket] = set()
+        self._changed: dict[str, int] = {}
         with ExitStack() as opened:
             self._witness = opened.enter_context(closing(Witness(witness_path(path))))
-            self.recorder = opened.enter_context(closing(_open(path, self._witness, vfs=vfs)))
+            self.recorder = opened.enter_context(closing(_open(path, self._witness, vfs=vfs, reserve=reserve)))
             self._stack = opened.pop_all()
         self._head = self.recorder.position
         self._writer: Writer | None = None
@@ -179,8 +181,14 @@ class EventLog:
         """The last position recorded at or before `time_us`; times never go back along the log."""
         return position_at(self.recorder, time_us, head=self._head)
 
-    def _advance(self, position: int) -> Sequence[Ticket]:
-        self._head = position
+    def changed(self, noun: str) -> int:
+        """The last position since the start at which something happened to this noun, 0 if nothing did; for caches."""
+        return self._changed.get(noun, 0)
+
+    def _advance(self, facts: Sequence[Recorded]) -> Sequence[Ticket]:
+        for fact in facts:
+            self._changed[noun_of(fact.topic)] = fact.position
+        self._head = facts[-1].position
         return list(self._followers)
 
     def close(self) -> None:
@@ -196,13 +204,13 @@ class EventLog:
         self.close()
 
 
-def _open(path: Path, witness: Witness, *, vfs: str | None) -> ApswRecorder:
+def _open(path: Path, witness: Witness, *, vfs: str | None, reserve: bool) -> ApswRecorder:
     noted, _ = witness.latest()
     if noted and not path.exists():
         raise StartupError(f"{path} is gone, but position {noted} was acknowledged: put the log back")
     with ExitStack() as opened:
         try:
-            recorder = opened.enter_context(closing(ApswRecorder(path, vfs=vfs)))
+            recorder = opened.enter_context(closing(ApswRecorder(path, vfs=vfs, reserve=reserve)))
             recorder.checkpoint_on_close(False)  # it would delete a damaged write-ahead log
             _check_end(recorder, witness)
             recorder.checkpoint_on_close(True)

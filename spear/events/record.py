@@ -1,5 +1,7 @@
 """What the log stores: one recorded event, and who caused it."""
 
+from functools import cache
+
 import msgspec
 
 
@@ -40,12 +42,18 @@ class Recorded(msgspec.Struct, frozen=True, gc=False, array_like=True):
     @property
     def noun(self) -> str:
         """The part of the topic before the dot: node, task, execution, ..."""
-        return self.topic.partition(".")[0]
+        return noun_of(self.topic)
 
     @property
     def name(self) -> str:
         """The part of the topic after the dot: NodeLost, TaskCreated, ..."""
         return self.topic.partition(".")[2]
+
+
+@cache
+def noun_of(topic: str) -> str:
+    """The part of a topic before the dot."""
+    return topic.partition(".")[0]
 
 
 class Committed(msgspec.Struct, frozen=True, gc=False):

@@ -49,7 +49,7 @@ class Writer:
         bell: Bell,
         threads: Threads,
         folder: Folder,
-        committed: Callable[[int], Sequence[Ticket]],
+        committed: Callable[[Sequence[Recorded]], Sequence[Ticket]],
         died: Callable[[str], None],
     ) -> None:
         self._recorder, self._witness = recorder, witness
@@ -151,8 +151,8 @@ class Writer:
         if not self._unfolded:
             return ()
         self._folder.fold(self._unfolded)
-        last, self._unfolded = self._unfolded[-1].position, []
-        return self._committed(last)
+        facts, self._unfolded = self._unfolded, []
+        return self._committed(facts)
 
     def _seal(self, reason: str) -> None:
         self._sealed = reason

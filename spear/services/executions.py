@@ -91,13 +91,13 @@ class Executions:
     def _take_on(self, origin: Origin, task: TaskRow, execution: Execution, call: Call) -> Work | None:
         work = self._enter(origin, task, execution, call.input, call)
         try:
-            self._runs.lead(work, execution)
+            self._runs.lead(work, execution, may_run=not call.idempotency_key)
             self._unit.save(origin, execution)
         except Conflict:
-            self._runs.drop(work)
+            self._runs.abandon(work)
             return None
         except BaseException:  # a killed caller too gives its place back; it goes on up
-            self._runs.drop(work)
+            self._runs.abandon(work)
             raise
         self._runs.recorded(work)
         return work

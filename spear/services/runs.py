@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 
 from spear.domain.execution import Execution
 from spear.domain.object import Object
@@ -46,6 +47,7 @@ class Work:
     admitted: bool = False
     lease: Lease | None = None
     run: Run | None = None
+    logs: ExitStack = field(default_factory=ExitStack)
     cancelled: str = ""
     result_taken: bool = False
     started_us: int = 0
@@ -86,7 +88,7 @@ class Runs:
     ) -> Work:
         """Take an execution on; raises `Overloaded` when the queue is full and `Unavailable` while closing.
 
-        `waits` says that somebody waits for the end; whoever enters must `drop`, or `recorded` and `perform`.
+        `waits` says that somebody waits for the end; whoever enters must `abandon`, or `recorded` and `perform`.
         """
         if self._closing:
             raise Unavailable(f"no execution can start: {self._closing}")
@@ -98,12 +100,18 @@ class Runs:
         self._works.setdefault(work.execution_id, work)
         return work
 
-    def lead(self, work: Work, execution: Execution) -> None:
-        """Start at once if nothing has to be waited for, so that request and start are one commit."""
+    def lead(self, work: Work, execution: Execution, *, may_run: bool) -> None:
+        """Start at once if nothing has to be waited for, so that request and start are one commit.
+
+        With `may_run` the guest runs while that commit is written; nobody hears of it before it is.
+        """
         if work.admitted and work.waits:
             work.lease = self._instances.warm(work.task.task_id)
         if work.lease is not None:
             self._begin(work, execution)
+            if may_run:
+                with suppress(SpearError):  # `perform` will try again and say so
+                    self._launch(work, work.lease)
 
     def recorded(self, work: Work) -> None:
         """The request of this work, and of no other with the same id, is in the log."""
@@ -113,8 +121,17 @@ class Runs:
         """Whether this process has the execution in hand."""
         return execution_id in self._works or execution_id in self._unsettled
 
-    def drop(self, work: Work) -> None:
-        """Give the place back without running."""
+    def abandon(self, work: Work) -> None:
+        """Give the place back of what was not recorded; what it did is forgotten."""
+        try:
+            if work.run is not None:
+                work.run.stop("it was not recorded")
+                work.run.result()
+                work.logs.close()
+        finally:
+            self._drop(work)
+
+    def _drop(self, work: Work) -> None:
         if self._works.get(work.execution_id) is work:
             del self._works[work.execution_id]
         if work.lease is not None:
@@ -141,7 +158,7 @@ class Runs:
                 return None
             return self._end(work, self._run_to_end(work))
         finally:
-            self.drop(work)
+            self._drop(work)
 
     def _left_for_later(self, work: Work) -> bool:
         return bool(self._closing) and not work.waits and not work.admitted and not work.cancelled
@@ -178,13 +195,23 @@ class Runs:
         execution.begin_on(work.lease.live.instance_id, node_uuid=work.node_uuid, start=work.lease.start)
 
     def _run(self, work: Work, lease: Lease) -> Outcome:
-        node, task = work.node_uuid, work.task.task_id
-        limit = work.spec.limits.log_bytes
-        with self._logs.sink(work.execution_id, node_uuid=node, task_id=task, limit_bytes=limit) as sink:
-            work.run = lease.live.sandbox.start(work.spec, sink)
+        run = work.run or self._launch(work, lease)
+        with work.logs:
             if work.cancelled:
-                work.run.stop(work.cancelled)
-            return work.run.result()
+                run.stop(work.cancelled)
+            return run.result()
+
+    def _launch(self, work: Work, lease: Lease) -> Run:
+        sink = self._logs.sink(
+            work.execution_id,
+            node_uuid=work.node_uuid,
+            task_id=work.task.task_id,
+            limit_bytes=work.spec.limits.log_bytes,
+        )
+        with ExitStack() as logs:
+            work.run = lease.live.sandbox.start(work.spec, logs.enter_context(sink))
+            work.logs = logs.pop_all()
+        return work.run
 
     def _end(self, work: Work, outcome: Outcome) -> Outcome:
         try:

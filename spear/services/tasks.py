@@ -13,6 +13,7 @@ from spear.projections.reader import Reader
 from spear.projections.tasks import TaskRow
 from spear.services.unit import Unit, as_uuid, retrying
 
+_REMEMBERED = 4096
 _ENDPOINT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CEILINGS = {  # the config keys of a task's limits, with the most that each may ask for
     "limits.wall_ms": 3_600_000,
@@ -58,6 +59,8 @@ class Tasks:
 
     def __init__(self, unit: Unit, reader: Reader, *, ids: Ids) -> None:
         self._unit, self._reader, self._ids = unit, reader, ids
+        self._at: dict[str, TaskRow] = {}
+        self._at_position = 0
 
     def register(
         self,
@@ -140,10 +143,16 @@ class Tasks:
 
     def at_endpoint(self, endpoint: str) -> TaskRow:
         """The task that owns the endpoint; raises `NotFound`."""
-        task_id = views.task_at_endpoint(self._reader, endpoint)
-        if not task_id:
-            raise NotFound.noun("endpoint", endpoint)
-        return self.get(task_id)
+        changed = self._unit.log.changed(Task.TOPIC)  # first: what changes from here on shows at the next call
+        if changed != self._at_position or len(self._at) > _REMEMBERED:
+            self._at, self._at_position = {}, changed
+        row = self._at.get(endpoint)
+        if row is None:
+            task_id = views.task_at_endpoint(self._reader, endpoint)
+            if not task_id:
+                raise NotFound.noun("endpoint", endpoint)
+            row = self._at[endpoint] = self.get(task_id)
+        return row
 
 
 def check_limits(config: dict[str, str]) -> None:

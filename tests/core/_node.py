@@ -86,7 +86,7 @@ class Guests:
     """A runtime, and where its executables come from; `gate` holds up who prepares, `refusals` are raised."""
 
     def __init__(self):
-        self.gate, self.preparing, self.prepared, self.open = OPEN, Event(), 0, 0
+        self.gate, self.preparing, self.prepared, self.open, self.started = OPEN, Event(), 0, 0, 0
         self.running: dict[str, Guest] = {}
         self.cannot_prepare = self.cannot_start = None
         self.at_once = False
@@ -117,6 +117,7 @@ class Sandbox:
     def start(self, spec, logs):
         if self._guests.cannot_start:
             raise self._guests.cannot_start
+        self._guests.started += 1
         guest = self._guests.running[spec.execution_id] = Guest()
         if self._guests.at_once:
             guest.end()

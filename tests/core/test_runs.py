@@ -227,6 +227,21 @@ def test_a_result_is_kept_although_somebody_put_an_object_under_its_name(here):
     assert here.executions.output(here.executions.get(ident)) == b"done"
 
 
+def test_a_guest_that_ran_ahead_of_a_request_that_cannot_be_recorded_is_stopped_and_leaves_nothing(here):
+    task = here.task()
+    here.instances.release(here.instances.acquire(ORIGIN, task))
+    here.log.full = True
+    with pytest.raises(Unavailable, match="the disk is full"):
+        here.executions.request(ORIGIN, task, Call())
+    [guest] = here.guests.running.values()
+    assert guest.stops == ["it was not recorded"]
+    assert here.at_rest()
+    here.log.full = False
+    assert not here.recorded()["ExecutionRequested"]
+    here.guests.at_once = True
+    assert here.executions.request(ORIGIN, task, Call())[1] == DONE
+
+
 @pytest.mark.parametrize("mode", Mode)
 @pytest.mark.parametrize("warm", [True, False])
 def test_ten_callers_with_one_key_share_one_run(here, mode, warm):
@@ -238,7 +253,9 @@ def test_ten_callers_with_one_key_share_one_run(here, mode, warm):
     joined(callers, raise_error=True)
     assert len({caller.value[0] for caller in callers}) == 1
     until(lambda: here.recorded()["ExecutionCompleted"] == 1)
-    assert here.recorded()["ExecutionRequested"] == here.recorded()["ExecutionStarted"] == 1
+    until(here.at_rest)
+    here.executions.request(ORIGIN, task, Call(mode=mode, idempotency_key="k"))
+    assert here.recorded()["ExecutionRequested"] == here.recorded()["ExecutionStarted"] == here.guests.started == 1
     until(here.at_rest)
 
 
@@ -257,7 +274,7 @@ def test_when_the_first_of_two_with_one_key_fails_the_second_is_still_in_hand(he
     spec = RunSpec(str(idempotent_id(task.task_id, "k")))
     first = here.runs.enter(task, spec, origin=ORIGIN, waits=True)
     _, ident, guest = here.begin(task, idempotency_key="k")
-    here.runs.drop(first)
+    here.runs.abandon(first)
     assert ident == spec.execution_id
     assert here.runs.stop(ident, "enough")
     assert guest.stops == ["enough"]

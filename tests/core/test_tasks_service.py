@@ -51,3 +51,13 @@ def test_an_update_that_races_with_an_unregistration_is_either_before_it_or_refu
     joined([removing, changing])
     assert here.names(task_id)[-1] == "TaskUnregistered"
     assert changing.successful() or isinstance(changing.exception, NotFound)
+
+
+def test_what_is_behind_an_endpoint_is_what_was_recorded_last(here):
+    task_id = register(here, "name").get()[0]
+    assert here.tasks.at_endpoint("name").description == ""
+    here.spawn(here.tasks.update, ORIGIN, task_id, description="new").get()
+    assert here.tasks.at_endpoint("name").description == "new"
+    here.spawn(here.tasks.unregister, ORIGIN, task_id, "gone").get()
+    with pytest.raises(NotFound):
+        here.tasks.at_endpoint("name")
