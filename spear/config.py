@@ -232,4 +232,7 @@ def _markdown_row(key: Key) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write({"toml": toml, "markdown": markdown}[sys.argv[1]]())
+    _SHOWN = {"toml": toml, "markdown": markdown}
+    if len(sys.argv) != 2 or sys.argv[1] not in _SHOWN:
+        sys.exit("usage: python -m spear.config toml|markdown")
+    sys.stdout.write(_SHOWN[sys.argv[1]]())

@@ -1,5 +1,6 @@
 """Finds executions that nobody has in hand: those that can still begin are begun, the others are ended as lost."""
 
+import logging
 from collections.abc import Iterator
 
 from spear.domain.execution import ExecutionStatus
@@ -9,6 +10,7 @@ from spear.projections.executions import ExecutionRow
 from spear.projections.reader import Reader
 from spear.services.executions import Executions, Mode
 
+log = logging.getLogger(__name__)
 ORIGIN = Origin("dispatcher")
 DIED = "the process that ran it ended before it did"
 LOST = "the server could not record its start or its end when that happened"
@@ -28,10 +30,13 @@ class Dispatcher:
 
     def end_lost(self, reason: str = LOST) -> None:
         """End executions that somebody waited for, or that run, but that nobody has in hand."""
+        ended = 0
         for status in (ExecutionStatus.RUNNING, ExecutionStatus.PENDING):
             for row in self._unfinished(status):
                 if status is ExecutionStatus.RUNNING or row.mode == Mode.SYNC:
-                    self._service.end_lost(ORIGIN, row.execution_id, reason)
+                    ended += self._service.end_lost(ORIGIN, row.execution_id, reason)
+        if ended:
+            log.warning("executions ended as failed: %d (%s)", ended, reason)
 
     def _unfinished(self, status: ExecutionStatus) -> Iterator[ExecutionRow]:
         after = 0

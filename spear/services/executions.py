@@ -157,16 +157,18 @@ class Executions:
         self._spawn(in_background(self._runs, work))
         return True
 
-    def end_lost(self, origin: Origin, execution_id: str, reason: str) -> None:
-        """Record that an execution ended without saying how, unless somebody has it in hand."""
+    def end_lost(self, origin: Origin, execution_id: str, reason: str) -> bool:
+        """Record that an execution ended without saying how; False when somebody has it in hand."""
 
         def attempt() -> None:
             execution = self._unit.get(Execution, execution_id)
             execution.fail(reason, reason="lost")
             self._unit.save(origin, execution)
 
-        if not self._runs.has(execution_id):
-            retrying(attempt)
+        if self._runs.has(execution_id):
+            return False
+        retrying(attempt)
+        return True
 
     def get(self, execution_id: str, *, reader: Reader | None = None) -> ExecutionRow:
         """The execution; raises `NotFound`."""

@@ -114,7 +114,7 @@ class Instances:
         if task.executable_type == ExecutableType.NONE:
             raise InvalidConfiguration(f"task {task.task_id} has no executable; there is nothing to run")
         if runtime is None:
-            known = ", ".join(sorted(self._runtimes))
+            known = ", ".join(sorted(self._runtimes)) or "none at all"
             raise InvalidConfiguration(f"this node cannot run {task.executable_type!r} executables; it runs {known}")
         content, sha256 = self._artifacts.fetch(task.executable_uri, checksum_sha256=task.executable_checksum)
         return runtime.prepare(content, sha256=sha256), sha256

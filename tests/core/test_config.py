@@ -1,6 +1,8 @@
 """One frozen configuration from flags, files, the environment and defaults; every bad value stops the start."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import FrozenInstanceError
@@ -385,6 +387,13 @@ def test_the_documentation_has_every_key_and_every_option() -> None:
     assert text.endswith(markdown())
     for option in parser()._option_string_actions:
         assert re.search(rf"`{option}\b", text), option
+
+
+@pytest.mark.parametrize("arguments", [(), ("yaml",), ("toml", "markdown")])
+def test_printing_the_keys_in_no_known_form_is_one_line(arguments: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "spear.config", *arguments]
+    told = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert (told.returncode, told.stdout, told.stderr) == (1, "", "usage: python -m spear.config toml|markdown\n")
 
 
 def test_no_two_keys_share_a_name_or_a_variable() -> None:

@@ -66,6 +66,7 @@ def test_after_a_crash_nothing_stays_running_and_the_reason_is_told(tmp_path: Pa
         shown = server.get(f"/api/v1/executions/{execution}").json()
         assert (shown["status"], shown["error"]["reason"]) == ("failed", "lost")
         assert "process" in shown["error"]["message"]
+        assert "executions ended as failed: 1 (the process that ran it" in server.output()
         assert server.get(f"/api/v1/tasks/{task}/instances").json()["instances"] == []
         assert server.get("/api/v1/executions", params={"status": "running"}).json()["executions"] == []
 
