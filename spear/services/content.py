@@ -3,7 +3,7 @@
 import io
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from hashlib import sha256
 from typing import BinaryIO, NamedTuple
 
@@ -27,14 +27,11 @@ class Contents:
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
 
-    @contextmanager
-    def keep_bytes(self, data: bytes) -> Iterator[Content]:
+    def keep_bytes(self, data: bytes) -> AbstractContextManager[Content]:
         """Keep bytes that are in memory already."""
         if len(data) <= INLINE_BYTES:
-            yield Content(sha256(data).hexdigest(), len(data), b64encode(data).decode())
-            return
-        with stored(self._blobs, io.BytesIO(data), limit=len(data)) as blob:
-            yield Content(blob.sha256, blob.size, "")
+            return nullcontext(Content(sha256(data).hexdigest(), len(data), b64encode(data).decode()))
+        return self._keep_large(io.BytesIO(data), limit=len(data))
 
     @contextmanager
     def keep(self, source: BinaryIO, *, limit: int) -> Iterator[Content]:
@@ -46,7 +43,12 @@ class Contents:
             with self.keep_bytes(head) as kept:
                 yield kept
             return
-        with stored(self._blobs, _Rejoined(head, source), limit=limit) as blob:  # type: ignore[arg-type]
+        with self._keep_large(_Rejoined(head, source), limit=limit) as kept:  # type: ignore[arg-type]
+            yield kept
+
+    @contextmanager
+    def _keep_large(self, source: BinaryIO, *, limit: int) -> Iterator[Content]:
+        with stored(self._blobs, source, limit=limit) as blob:
             yield Content(blob.sha256, blob.size, "")
 
     @contextmanager
