@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
+from hashlib import sha1
 from inspect import signature
 from typing import Any, ClassVar, Self, TypeVar, cast
-from uuid import NAMESPACE_OID, UUID, uuid5
+from uuid import NAMESPACE_OID, UUID
 
 from eventsourcing.domain import Aggregate as LibraryAggregate
 from eventsourcing.domain import (
@@ -25,6 +26,7 @@ E = TypeVar("E", bound="type[AggregateEvent]")
 TOPICS: dict[str, type[AggregateEvent]] = {}
 _CREATORS: dict[type, Callable[[dict[str, Any]], Any]] = {}
 _OWN = ("originator_id", "originator_version", "timestamp")
+_NAMESPACE = NAMESPACE_OID.bytes
 
 
 class LeanAggregate(MetaAggregate[Any]):
@@ -157,7 +159,8 @@ def is_first(event: type[AggregateEvent]) -> bool:
 
 def named(kind: str, name: str) -> UUID:
     """The id of the thing that owns a unique name, so that uniqueness is a primary-key clash and not a look-up."""
-    return uuid5(NAMESPACE_OID, f"spear/{kind}/{name}")
+    digest = sha1(_NAMESPACE + f"spear/{kind}/{name}".encode(), usedforsecurity=False).digest()
+    return UUID(bytes=digest[:16], version=5)  # as `uuid5` makes it, in two thirds of its time
 
 
 Fields = dict[str, Any]  # what an event carries, as read from JSON, before an upcast

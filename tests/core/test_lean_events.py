@@ -1,7 +1,7 @@
 """What our aggregates record is what the library would have recorded, for every event; and so are its complaints."""
 
 from inspect import signature
-from uuid import UUID
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 import pytest
 from eventsourcing.domain import (
@@ -11,7 +11,7 @@ from eventsourcing.domain import (
     decorated_func_callers,
 )
 
-from spear.domain.base import _CREATORS, TOPICS
+from spear.domain.base import _CREATORS, TOPICS, named
 from spear.domain.execution import Execution
 from spear.domain.file import File
 from spear.domain.instance import Instance
@@ -155,3 +155,7 @@ def test_wrong_arguments_of_a_first_event_are_refused_in_the_librarys_words(kind
         {**dict(list(given.items())[:-1]), "surplus": 1},
     ):
         assert complaint(kind, **wrong) == complaint(MetaAggregate.__call__, kind, **wrong)
+
+
+def test_a_name_is_the_same_id_as_ever():
+    assert named("object", "b/ä") == uuid5(NAMESPACE_OID, "spear/object/b/ä")
