@@ -20,6 +20,11 @@ class Content(NamedTuple):
     size: int
     inline: str
 
+    @property
+    def stored(self) -> bool:
+        """Whether the bytes are in the blob store."""
+        return bool(self.size) and not self.inline
+
 
 class Contents:
     """Keeps and reads content; what is kept stays at least until the `with` ends, by when an event names it."""
@@ -57,7 +62,7 @@ class Contents:
 
         Content that is not `live`, of the past, may have been collected: `NotFound`.
         """
-        if content.inline or not content.size:
+        if not content.stored:
             yield io.BytesIO(_inline(content))
             return
         with ExitStack() as stack:

@@ -1,14 +1,17 @@
 """Runs on this node: admission, start, end; what cannot be recorded at once is settled later and never forgotten."""
 
 import logging
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 
+from spear.domain.base import Aggregate
 from spear.domain.execution import Execution
 from spear.domain.object import Object
-from spear.errors import SpearError, Unavailable
+from spear.errors import Conflict, SpearError, Unavailable
 from spear.events.record import Origin
+from spear.events.writer import Entry
 from spear.ports import Bell, Clock, End, Limits, LogStore, Outcome, Run, RunSpec, Ticket
 from spear.projections.tasks import TaskRow
 from spear.scheduling.admission import Admission
@@ -48,10 +51,19 @@ class Work:
     lease: Lease | None = None
     run: Run | None = None
     logs: ExitStack = field(default_factory=ExitStack)
+    ahead: "Ahead | None" = None
     cancelled: str = ""
     result_taken: bool = False
     started_us: int = 0
     output_content_type: str = OUTPUT_CONTENT_TYPE
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """A run that did not wait for its request to be written: the request on its way, and the execution as it will be then."""
+
+    request: Entry
+    execution: Execution
 
 
 class Runs:
@@ -88,7 +100,7 @@ class Runs:
     ) -> Work:
         """Take an execution on; raises `Overloaded` when the queue is full and `Unavailable` while closing.
 
-        `waits` says that somebody waits for the end; whoever enters must `abandon`, or `recorded` and `perform`.
+        `waits` says that somebody waits for the end; whoever enters must `request` and `perform`, or `abandon`.
         """
         if self._closing:
             raise Unavailable(f"no execution can start: {self._closing}")
@@ -100,10 +112,10 @@ class Runs:
         self._works.setdefault(work.execution_id, work)
         return work
 
-    def lead(self, work: Work, execution: Execution, *, may_run: bool) -> None:
-        """Start at once if nothing has to be waited for, so that request and start are one commit.
+    def request(self, work: Work, execution: Execution, *, may_run: bool) -> None:
+        """Record the request; when nothing has to be waited for, with the start as one commit.
 
-        With `may_run` the guest runs while that commit is written; nobody hears of it before it is.
+        With `may_run` the guest then runs while that commit is written; nobody hears of it before it is.
         """
         if work.admitted and work.waits:
             work.lease = self._instances.warm(work.task.task_id)
@@ -112,10 +124,12 @@ class Runs:
             if may_run:
                 with suppress(SpearError):  # `perform` will try again and say so
                     self._launch(work, work.lease)
-
-    def recorded(self, work: Work) -> None:
-        """The request of this work, and of no other with the same id, is in the log."""
-        self._works[work.execution_id] = work
+        if work.run is None:
+            self._unit.save(work.origin, execution)
+        else:
+            request = self._unit.submit(work.origin, execution, failed=partial(work.run.stop, "it was not recorded"))
+            work.ahead = Ahead(request, execution)
+        self._works[work.execution_id] = work  # and no other with the same id
 
     def has(self, execution_id: str) -> bool:
         """Whether this process has the execution in hand."""
@@ -215,41 +229,52 @@ class Runs:
 
     def _end(self, work: Work, outcome: Outcome) -> Outcome:
         try:
-            self._record_end(work, outcome)
+            if work.ahead is None or not self._end_ahead(work, work.ahead, outcome):
+                self._record_end(work, outcome)
         except SpearError:
-            self._unsettled[work.execution_id] = work, outcome
+            if work.ahead is None or work.ahead.request.recorded:
+                self._unsettled[work.execution_id] = work, outcome
             raise
         return outcome
 
-    def _record_end(self, work: Work, outcome: Outcome) -> None:
-        duration_us = max(self._clock.now_us() - work.started_us, 0) if work.started_us else 0
+    def _end_ahead(self, work: Work, ahead: Ahead, outcome: Outcome) -> bool:
+        """Whether the end could be recorded right after the request, or with it."""
+        try:
+            with self._ended(ahead.execution, work, outcome) as changed:
+                self._unit.submit(work.origin, *changed, after=ahead.request).wait()
+        except Conflict:
+            ahead.request.wait()
+            return False
+        return True
 
+    def _record_end(self, work: Work, outcome: Outcome) -> None:
         def attempt() -> None:
             execution = self._unit.get(Execution, work.execution_id)
             if execution.ended:
                 return
-            if outcome.end is End.COMPLETED:
-                self._complete(execution, work, outcome, duration_us)
-            else:
-                _record_failure(execution, outcome, duration_us)
-                self._unit.save(work.origin, execution)
-                self._unit.forget(execution)
+            with self._ended(execution, work, outcome) as changed:
+                self._unit.save(work.origin, *changed)
+            self._unit.forget(*changed)
 
         retrying(attempt)
 
-    def _complete(self, execution: Execution, work: Work, outcome: Outcome, duration_us: int) -> None:
-        content_type = work.output_content_type
+    @contextmanager
+    def _ended(self, execution: Execution, work: Work, outcome: Outcome) -> Iterator[list[Aggregate]]:
+        """What changes when the run ends like this, to be recorded within the `with`."""
+        duration_us = max(self._clock.now_us() - work.started_us, 0) if work.started_us else 0
+        if outcome.end is not End.COMPLETED:
+            _record_failure(execution, outcome, duration_us)
+            yield [execution]
+            return
         with self._contents.keep_bytes(outcome.output) as kept:
-            result = self._result(work, kept)
             execution.complete(
                 exit_code=outcome.exit_code or 0,
                 sha256=kept.sha256,
                 size=kept.size,
-                content_type=content_type,
+                content_type=work.output_content_type,
                 duration_us=duration_us,
             )
-            self._unit.save(work.origin, execution, result)
-        self._unit.forget(execution, result)
+            yield [execution, self._result(work, kept)]
 
     def _result(self, work: Work, kept: Content) -> Object:
         key = f"{work.task.task_id}/{work.execution_id}"

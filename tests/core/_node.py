@@ -43,11 +43,11 @@ class FickleLog(EventLog):
 
     full = False
 
-    def commit(self, events, origin):
+    def submit(self, events, origin, **following):
         """Record, or refuse as a full disk does."""
         if self.full:
             raise Unavailable("the disk is full")
-        return super().commit(events, origin)
+        return super().submit(events, origin, **following)
 
 
 class FickleViews:
