@@ -76,6 +76,19 @@ def test_a_name_is_found_in_any_case(server):
     assert server.post("/e/HeLLo").content == b"Hello from SPEAR!\n"
 
 
+@pytest.mark.parametrize("path", ["/e/echo/", "/e/echo?a=1", "/e/ech%6f", "//e/echo"])
+def test_a_path_may_be_spelled_in_odd_ways(server, path):
+    answer = server.raw(f"POST {path} HTTP/1.1\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi".encode())
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n") and answer.endswith(b"\r\n\r\nhi")
+    assert b"\r\nX-Execution-Id: " in answer and answer.count(b"\r\nX-Request-Id: ") == 1
+
+
+def test_a_failure_keeps_the_callers_correlation_id_and_is_open_to_other_origins(server):
+    answer = server.post("/e/exit3", headers={"X-Request-Id": "mine-1"})
+    assert (answer.status_code, answer.headers["X-Request-Id"]) == (502, "mine-1")
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+
+
 @pytest.mark.parametrize("endpoint", ["nobody", "a%20b", "%00", "x" * 300, "日"])
 def test_an_unknown_endpoint_is_not_found(server, endpoint):
     answer = server.post(f"/e/{endpoint}", b"x")

@@ -55,4 +55,5 @@ def make_app(platform: Platform) -> Flask:
         document.register_blueprint(resource.make(platform))
     if platform.config.enable_swagger:
         app.register_blueprint(docs.make_page())
+    app.wsgi_app = gateway.ShortCut(app.wsgi_app, platform)  # type: ignore[method-assign]
     return app

@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote_to_bytes
 from flask import Response, g, request
 from werkzeug.http import dump_options_header
 
+from spear.adapters.rest.requests import Environ
 from spear.adapters.rest.schemas import Resource, errors
 from spear.errors import Invalid, Malformed, TooLarge, UnsatisfiableRange
 from spear.services.content import Content, Contents
@@ -41,9 +42,9 @@ def body(limit: int) -> BinaryIO:
     return cast(BinaryIO, _Body())
 
 
-def content_type() -> str:
+def content_type(environ: Environ) -> str:
     """What the caller says that the body is; raises `Invalid` for what no header could repeat."""
-    given = request.content_type or OCTETS
+    given: str = environ.get("CONTENT_TYPE") or OCTETS
     if len(given) > _LONGEST_TYPE or not given.isprintable():
         raise Invalid.field("Content-Type", given, f"at most {_LONGEST_TYPE} printable characters")
     return OCTETS if given.startswith(_FORM) else given

@@ -6,7 +6,14 @@ import msgspec
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from spear.errors import Overloaded, PreconditionFailed, SpearError, UnsatisfiableRange
+from spear.errors import (
+    ExecutionFailed,
+    ExecutionTimedOut,
+    Overloaded,
+    PreconditionFailed,
+    SpearError,
+    UnsatisfiableRange,
+)
 
 _CODES = {
     400: "MALFORMED_REQUEST",
@@ -33,6 +40,8 @@ def render(error: SpearError) -> Response:
         log.error("%s: %s", error.code, error.message)
     if isinstance(error, Overloaded):
         response.headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, ExecutionFailed | ExecutionTimedOut):
+        response.headers["X-Execution-Id"] = str(error.details["execution_id"])
     if isinstance(error, UnsatisfiableRange):
         response.headers["Content-Range"] = f"bytes */{error.details.get('size', 0)}"
     if isinstance(error, PreconditionFailed) and "version" in error.details:

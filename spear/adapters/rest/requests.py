@@ -3,26 +3,29 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from random import getrandbits
+from typing import Any
 
 import msgspec
 from flask import g, request
 from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.wsgi import get_content_length, get_input_stream
 
 from spear.errors import Invalid, Malformed, TooLarge
 from spear.events.record import Committed, Origin
 from spear.projections.reader import Reader
 from spear.services.platform import Platform
 
+Environ = dict[str, Any]
 MAX_JSON_BYTES = 2 * 1024 * 1024
 _CORRELATION = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def correlation() -> str:
+def correlation(environ: Environ) -> str:
     """The caller's X-Request-Id if it is a plain word, else a new one."""
-    given = request.headers.get("X-Request-Id", "")
-    return given if _CORRELATION.fullmatch(given) else uuid4().hex
+    given = environ.get("HTTP_X_REQUEST_ID", "")
+    return given if _CORRELATION.fullmatch(given) else f"{getrandbits(128):032x}"
 
 
 def origin() -> Origin:
@@ -57,13 +60,13 @@ def _at(platform: Platform, text: str) -> int:
     return platform.log.position_at((moment - _EPOCH) // timedelta(microseconds=1))
 
 
-def read_body(limit: int) -> bytes:
+def read_body(environ: Environ, limit: int) -> bytes:
     """The whole request body; raises `TooLarge` over `limit` bytes, before reading it when its length is told."""
-    told = request.content_length
-    if not told and "HTTP_TRANSFER_ENCODING" not in request.environ:
+    told = get_content_length(environ)
+    if not told and "HTTP_TRANSFER_ENCODING" not in environ:
         return b""
     try:
-        data = b"" if told is not None and told > limit else request.stream.read(limit + 1)
+        data = b"" if told is not None and told > limit else get_input_stream(environ).read(limit + 1)
     except OSError as error:
         raise Malformed(f"body: cannot be read: {error}") from None
     if (told or 0) > limit or len(data) > limit:
@@ -73,7 +76,7 @@ def read_body(limit: int) -> bytes:
 
 def read_json() -> object:
     """The JSON in the body, {} when there is no body; raises `Malformed`, `TooLarge` or an HTTP 415."""
-    data = read_body(MAX_JSON_BYTES)
+    data = read_body(request.environ, MAX_JSON_BYTES)
     if not data:
         return {}
     if not request.is_json:

@@ -5,11 +5,13 @@ from time import perf_counter
 
 from flask import Flask, Response, current_app, g, request
 
-from spear.adapters.rest.requests import correlation
+from spear.adapters.rest.requests import Environ, correlation
 from spear.logs import correlation_id
 
 log = logging.getLogger("spear.http")
 _SHOWN = "X-Request-Id, X-Position, X-As-Of, X-Execution-Id, ETag, Retry-After, Content-Range, Content-Disposition"
+_BEGUN = "spear.begun"
+OPEN = (("Access-Control-Allow-Origin", "*"), ("Access-Control-Expose-Headers", _SHOWN))
 
 
 def install(app: Flask, *, cors: bool) -> None:
@@ -21,10 +23,15 @@ def install(app: Flask, *, cors: bool) -> None:
     app.teardown_request(_end)
 
 
+def begin(environ: Environ) -> tuple[str, float]:
+    """The request's correlation id, and when it was first asked for here."""
+    begun: tuple[str, float] = environ.setdefault(_BEGUN, (correlation(environ), perf_counter()))
+    return begun
+
+
 def _begin() -> Response | None:
-    g.correlation = correlation()
+    g.correlation, g.started = begin(request.environ)
     g.token = correlation_id.set(g.correlation)
-    g.started = perf_counter()
     return _options() if request.method == "OPTIONS" and request.url_rule else None
 
 
@@ -42,16 +49,20 @@ def _finish(response: Response) -> Response:
         headers.add("X-Position", str(position))
     if (as_of := g.get("as_of")) is not None:
         headers.add("X-As-Of", str(as_of))
-    if log.isEnabledFor(logging.DEBUG):
-        took_ms = round((perf_counter() - g.started) * 1000, 3)
-        log.debug("%s %s %d", request.method, request.path, response.status_code, extra={"took_ms": took_ms})
+    tell(request.method, request.path, response.status_code, g.started)
     return response
+
+
+def tell(method: str, path: str, status: int, started: float) -> None:
+    """Log a request that was answered."""
+    if log.isEnabledFor(logging.DEBUG):
+        took_ms = round((perf_counter() - started) * 1000, 3)
+        log.debug("%s %s %d", method, path, status, extra={"took_ms": took_ms})
 
 
 def _let_others_in(response: Response) -> Response:
     headers = response.headers
-    headers.add("Access-Control-Allow-Origin", "*")
-    headers.add("Access-Control-Expose-Headers", _SHOWN)
+    headers.extend(OPEN)
     if request.method == "OPTIONS" and "Allow" in headers:
         headers["Access-Control-Allow-Methods"] = headers["Allow"]
         headers["Access-Control-Allow-Headers"] = "*"

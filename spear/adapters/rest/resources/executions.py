@@ -7,7 +7,7 @@ from flask import g, request
 from marshmallow import ValidationError, fields, validates_schema
 
 from spear.adapters.rest.paging import AsOf, Paged
-from spear.adapters.rest.requests import origin, reader
+from spear.adapters.rest.requests import Environ, origin, reader
 from spear.adapters.rest.resources.tasks import Reason
 from spear.adapters.rest.schemas import (
     TEXTS,
@@ -95,9 +95,9 @@ ExecutionList = answer("Executions", executions=[ExecutionOut], total_count=int,
 Terminated = answer("Terminated", **_EXECUTION, success=bool, final_status=ExecutionStatus)
 
 
-def idempotency_key() -> str:
+def idempotency_key(environ: Environ) -> str:
     """The caller's Idempotency-Key, or ""; raises `Invalid` for one that is too long or not plain ASCII."""
-    key = request.headers.get(KEY_HEADER, "")
+    key: str = environ.get("HTTP_IDEMPOTENCY_KEY", "")
     if len(key) > 255 or not key.isascii() or not key.isprintable():
         raise Invalid.field(KEY_HEADER, key, "1 to 255 printable ASCII characters")
     return key
@@ -125,7 +125,7 @@ def _call(body: dict[str, Any]) -> Call:
         mode=Mode(body["mode"]),
         timeout_ms=body["timeout_ms"],
         node_uuid=body["node_uuid"],
-        idempotency_key=idempotency_key(),
+        idempotency_key=idempotency_key(request.environ),
     )
 
 

@@ -105,7 +105,9 @@ def make(platform: Platform) -> Resource:
     def upload() -> Any:
         """Upload a file: the raw body is its content."""
         _no_form()
-        row = service.upload(origin(), content.body(limit), name=_name(), content_type=content.content_type())
+        row = service.upload(
+            origin(), content.body(limit), name=_name(), content_type=content.content_type(request.environ)
+        )
         g.position = row.seq
         return _uploaded(row)
 

@@ -148,7 +148,7 @@ def make(platform: Platform) -> Resource:
             origin(),
             key,
             content.body(limit),
-            content_type=content.content_type(),
+            content_type=content.content_type(request.environ),
             condition=_condition(),
             metadata=_metadata(),
         )
