@@ -1,11 +1,13 @@
 """A WSGI server on gevent that answers small requests without delay and stops without cutting answers off."""
 
 import logging
+import re
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from io import BytesIO
+from typing import Any, BinaryIO
 
 import gevent
 from gevent.pywsgi import LoggingLogAdapter, WSGIHandler, WSGIServer
@@ -17,12 +19,77 @@ log = logging.getLogger(__name__)
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 MAX_REQUEST_LINE = 16_384
 LAST_ANSWERS_S = 1.0
+_MOST_LINES, _LONGEST_LINE = 100, 65_536  # http.client's; what reaches them is left to it
+_FIELD = re.compile(rb"([A-Za-z0-9!#$%&'*+.^_`|~-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)\r\n")
+_ENDS = (b"\r\n", b"\n", b"")
+_SMALL = 64 * 1024
+
+
+class _Fields:
+    """A request's header fields as pywsgi asks for them; each was given once."""
+
+    status = ""  # of what is wrong with them: nothing
+
+    def __init__(self, by_name: dict[str, str]) -> None:
+        self._by_name = by_name
+
+    @property
+    def headers(self) -> Iterator[str]:
+        return (f"{name}:{value}" for name, value in self._by_name.items())
+
+    @property
+    def typeheader(self) -> str | None:
+        return self.get("content-type")
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        return self._by_name.get(name.lower(), default)
+
+    getheader = get
+
+    def __delitem__(self, name: str) -> None:
+        del self._by_name[name]
+
+
+def _plain_fields(lines: Sequence[bytes]) -> _Fields | None:
+    """The header fields, if each has the one form that RFC 9112 wants and a name of its own."""
+    found: dict[str, str] = {}
+    for line in lines[:-1]:
+        field = _FIELD.fullmatch(line)
+        if field is None or (name := field[1].decode("latin-1").lower()) in found:
+            return None
+        found[name] = field[2].decode("latin-1")
+    return _Fields(found) if lines[-1] == b"\r\n" and len(lines) <= _MOST_LINES else None
 
 
 class _Handler(WSGIHandler):  # type: ignore[misc]
     """Requests are logged by the application, which knows their correlation id."""
 
     MAX_REQUEST_LINE = MAX_REQUEST_LINE
+
+    def MessageClass(self, rfile: BinaryIO, *args: Any) -> Any:
+        """The header fields; those in any unusual form are parsed by http.client, which is slow."""
+        lines = [rfile.readline(_LONGEST_LINE + 1)]
+        while lines[-1] not in _ENDS and len(lines[-1]) <= _LONGEST_LINE and len(lines) <= _MOST_LINES:
+            lines.append(rfile.readline(_LONGEST_LINE + 1))
+        return _plain_fields(lines) or super().MessageClass(BytesIO(b"".join(lines)), *args)
+
+    def _write_with_headers(self, data: bytes) -> None:
+        """Head and small body leave together."""
+        self.headers_sent = True
+        self.finalize_headers()
+        head = b"HTTP/1.1 %b\r\n%b\r\n" % (self.status, b"".join(b"%b: %b\r\n" % h for h in self.response_headers))
+        if self.response_use_chunked or len(data) > _SMALL:
+            self._sendall(head)
+            self._write(data)
+        else:
+            self._sendall(head + data)
+
+    def _sendall(self, data: bytes) -> None:
+        """Send; of what one call takes, gevent is not asked how to cut it into pieces."""
+        sent = self.socket.send(data)
+        if sent < len(data):
+            self.socket.sendall(memoryview(data)[sent:])
+        self.response_length += len(data)
 
     def log_request(self) -> None:
         """Nothing here."""
