@@ -62,7 +62,8 @@ def tell(method: str, path: str, status: int, started: float) -> None:
 
 def _let_others_in(response: Response) -> Response:
     headers = response.headers
-    headers.extend(OPEN)
+    for name, value in OPEN:
+        headers.add(name, value)
     if request.method == "OPTIONS" and "Allow" in headers:
         headers["Access-Control-Allow-Methods"] = headers["Allow"]
         headers["Access-Control-Allow-Headers"] = "*"
