@@ -23,45 +23,9 @@ _PLAIN = re.compile(r"/e/([A-Za-z0-9._-]+)")
 _FAILED = "spear.failed"
 
 
-class _Gate:
-    def __init__(self, platform: Platform) -> None:
-        self._executions, self._tasks = platform.executions, platform.tasks
-        self._limit = platform.config.max_upload_bytes
-
-    def call(self, endpoint: str, environ: Environ, correlation: str) -> tuple[list[tuple[str, str]], bytes]:
-        """The headers and the body of a good answer; raises what a caller has to hear instead."""
-        task, kept = self._tasks.at_endpoint(endpoint), content.content_type(environ)
-        call = Call(
-            input=read_body(environ, self._limit),
-            input_content_type=kept,
-            output_content_type=kept,
-            idempotency_key=idempotency_key(environ),
-        )
-        execution_id, outcome = self._executions.request(Origin("rest", correlation), task, call)
-        outcome = outcome or self._earlier(execution_id)
-        if outcome.end is not End.COMPLETED:
-            raise failure(execution_id, outcome)
-        headers = [
-            ("X-Content-Type-Options", "nosniff"),
-            ("Content-Type", kept),
-            ("Content-Length", str(len(outcome.output))),
-            ("X-Execution-Id", execution_id),
-        ]
-        return headers, outcome.output
-
-    def _earlier(self, execution_id: str) -> Outcome:
-        row = self._executions.wait(execution_id)
-        output = self._executions.output(row)
-        if output is None and row.status == End.COMPLETED:
-            raise NotFound(f"the output of execution {execution_id} was deleted", code="OUTPUT_NOT_FOUND")
-        exit_code = None if row.exit_code == NO_EXIT_CODE else row.exit_code
-        return Outcome(End(row.status), output or b"", exit_code, row.error, row.reason, code=row.error_code)
-
-
 def make(platform: Platform) -> Resource:
     """The route /e/<endpoint>."""
     door = Resource("gateway", __name__, description="Call an agent by its endpoint")
-    gate = _Gate(platform)
 
     @door.post("/e/<endpoint>")
     @content.takes_bytes(door)
@@ -70,17 +34,17 @@ def make(platform: Platform) -> Resource:
         """Run the task behind an endpoint: the raw body goes in, the raw output comes out."""
         if failed := request.environ.pop(_FAILED, None):
             raise failed
-        headers, output = gate.call(endpoint, request.environ, g.correlation)
+        headers, output = _call(platform, endpoint, request.environ, g.correlation)
         return Response(output, headers=headers)
 
     return door
 
 
 class ShortCut:
-    """Calls of endpoints past Flask, which alone takes longer than all the rest; what went wrong is told by Flask."""
+    """Answers good calls of endpoints without Flask, which costs several times as much; all else is told by Flask."""
 
     def __init__(self, flask: Wsgi, platform: Platform) -> None:
-        self._flask, self._gate = flask, _Gate(platform)
+        self._flask, self._platform = flask, platform
         self._open = rules.OPEN if platform.config.cors_enabled else ()
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
@@ -90,13 +54,44 @@ class ShortCut:
         known_as, started = rules.begin(environ)
         with bound(known_as):
             try:
-                headers, output = self._gate.call(plain[1], environ, known_as)
-            except Exception as error:  # noqa: BLE001 - the view raises it again
+                headers, output = _call(self._platform, plain[1], environ, known_as)
+            except Exception as error:  # noqa: BLE001 - `invoke` raises it again
                 environ[_FAILED] = error
                 return self._flask(environ, start_response)
             rules.tell("POST", environ["PATH_INFO"], 200, started)
         start_response("200 OK", [*headers, *self._open, ("X-Request-Id", known_as)])
         return [output]
+
+
+def _call(platform: Platform, endpoint: str, environ: Environ, correlation: str) -> tuple[list[tuple[str, str]], bytes]:
+    """The headers and the body of a good answer; raises what the caller hears instead."""
+    task, kept = platform.tasks.at_endpoint(endpoint), content.content_type(environ)
+    call = Call(
+        input=read_body(environ, platform.config.max_upload_bytes),
+        input_content_type=kept,
+        output_content_type=kept,
+        idempotency_key=idempotency_key(environ),
+    )
+    execution_id, outcome = platform.executions.request(Origin("rest", correlation), task, call)
+    outcome = outcome or _earlier(platform, execution_id)
+    if outcome.end is not End.COMPLETED:
+        raise failure(execution_id, outcome)
+    headers = [
+        ("X-Content-Type-Options", "nosniff"),
+        ("Content-Type", kept),
+        ("Content-Length", str(len(outcome.output))),
+        ("X-Execution-Id", execution_id),
+    ]
+    return headers, outcome.output
+
+
+def _earlier(platform: Platform, execution_id: str) -> Outcome:
+    row = platform.executions.wait(execution_id)
+    output = platform.executions.output(row)
+    if output is None and row.status == End.COMPLETED:
+        raise NotFound(f"the output of execution {execution_id} was deleted", code="OUTPUT_NOT_FOUND")
+    exit_code = None if row.exit_code == NO_EXIT_CODE else row.exit_code
+    return Outcome(End(row.status), output or b"", exit_code, row.error, row.reason, code=row.error_code)
 
 
 def failure(execution_id: str, outcome: Outcome) -> SpearError:
