@@ -55,7 +55,7 @@ class ShortCut:
         with bound(known_as):
             try:
                 headers, output = _call(self._platform, plain[1], environ, known_as)
-            except Exception as error:  # noqa: BLE001 - `invoke` raises it again
+            except SpearError as error:
                 environ[_FAILED] = error
                 return self._flask(environ, start_response)
             rules.tell("POST", environ["PATH_INFO"], 200, started)
