@@ -232,6 +232,10 @@ class Run(Protocol):
         """Block this caller until the run ended."""
         ...
 
+    def wait(self, timeout_s: float) -> bool:
+        """Block this caller until the run ended; False when `timeout_s` ran out first."""
+        ...
+
     def stop(self, reason: str) -> None:
         """End it within 200 ms as cancelled; harmless after the end; callable from any greenlet."""
         ...

@@ -10,7 +10,7 @@ from typing import Self
 import apsw
 from eventsourcing.domain import AggregateEvent
 
-from spear.errors import Corrupt, StartupError
+from spear.errors import Corrupt, SpearError, StartupError
 from spear.events import chain
 from spear.events.mapper import pend
 from spear.events.record import Committed, Origin, Recorded, noun_of
@@ -89,26 +89,14 @@ class EventLog:
         """
         if not events:
             return Committed(0, 0, self._clock.now_us())
-        return self.submit(events, origin).wait()
-
-    def submit(
-        self,
-        events: Sequence[AggregateEvent],
-        origin: Origin,
-        *,
-        after: Entry | None = None,
-        failed: Callable[[], None] | None = None,
-    ) -> Entry:
-        """Hand `events` over to be recorded; `Entry.wait` tells how it went.
-
-        With `after` they are recorded only if that is, in one commit with it when it is still waiting. `failed` is
-        called on a native thread if they are not recorded.
-        """
         if self._writer is None:
             raise RuntimeError("the log was not started")
-        entry = Entry([pend(event) for event in events], origin, self._bell.ticket(), after=after, failed=failed)
+        entry = Entry([pend(event) for event in events], origin, self._bell.ticket())
         self._writer.put(entry)
-        return entry
+        entry.ticket.wait()
+        if isinstance(entry.outcome, SpearError):
+            raise entry.outcome
+        return entry.outcome
 
     @property
     def head(self) -> int:

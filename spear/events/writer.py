@@ -28,38 +28,13 @@ class Folder(Protocol):
 
 
 class Entry:
-    """One caller's commit on its way: its events, then its outcome.
+    """One caller's commit on its way: its events, then its outcome."""
 
-    It follows `after`, of the same origin, and is recorded only if that is; `failed` is called on the writer's thread if
-    it is not recorded.
-    """
+    __slots__ = ("events", "origin", "outcome", "ticket")
 
-    __slots__ = ("after", "events", "failed", "followers", "origin", "outcome", "ticket")
-
-    def __init__(
-        self,
-        events: Sequence[Pending],
-        origin: Origin,
-        ticket: Ticket,
-        *,
-        after: "Entry | None" = None,
-        failed: Callable[[], None] | None = None,
-    ) -> None:
-        self.events, self.origin, self.ticket, self.after, self.failed = events, origin, ticket, after, failed
-        self.followers: list[Entry] = []
+    def __init__(self, events: Sequence[Pending], origin: Origin, ticket: Ticket) -> None:
+        self.events, self.origin, self.ticket = events, origin, ticket
         self.outcome: Committed | SpearError = Unavailable("the log was closed before this was recorded")
-
-    @property
-    def recorded(self) -> bool:
-        """Whether it is durable and folded."""
-        return isinstance(self.outcome, Committed)
-
-    def wait(self) -> Committed:
-        """Block this caller until it is durable and folded; raises the error if it was not recorded."""
-        self.ticket.wait()
-        if isinstance(self.outcome, SpearError):
-            raise self.outcome
-        return self.outcome
 
 
 class Writer:
@@ -139,30 +114,23 @@ class Writer:
             self._write(batch)
 
     def _gather(self, first: Entry) -> tuple[list[Entry], bool]:
-        batch, count = [first], 1
+        batch = [first]
         most = max(_SMALL, (self._queue.qsize() + 1) // 2)  # the other half is prepared while this one is synced
-        while count < most and not self._queue.empty():
+        while len(batch) < most and not self._queue.empty():
             entry = self._queue.get()
             if entry is None:
                 return batch, False
-            if entry.after is not None and entry.after in batch:
-                entry.after.followers.append(entry)  # what is known together commits together
-            else:
-                batch.append(entry)
-            count += 1
+            batch.append(entry)
         return batch, True
 
     def _write(self, batch: list[Entry]) -> None:
-        batch = [entry for entry in batch if entry.after is None or self._may_follow(entry)]
-        if not batch:
-            return
-        wake: list[Ticket] = []
+        wake = [entry.ticket for entry in batch]
         try:
             wake.extend(self._fold_backlog())
             outcomes = self._record(batch)
             wake.extend(self._fold_backlog())
             for entry, facts in zip(batch, outcomes, strict=True):
-                self._decide(entry, facts)
+                entry.outcome = facts if isinstance(facts, Conflict) else _where(facts)
         except SpearError as error:
             _fail(batch, error)
         except apsw.FullError:
@@ -171,31 +139,10 @@ class Writer:
             self._seal(f"the log cannot be written ({error}); restart the server when the storage is healthy")
             _fail(batch, Unavailable(self._sealed))
         finally:
-            self._bell.ring([*wake, *_tickets(batch)])
-
-    def _may_follow(self, entry: Entry) -> bool:
-        assert entry.after is not None
-        if entry.after.recorded:
-            return True
-        assert isinstance(entry.after.outcome, SpearError)
-        _fail([entry], entry.after.outcome)
-        self._bell.ring([entry.ticket])
-        return False
-
-    def _decide(self, entry: Entry, facts: list[Recorded] | Conflict) -> None:
-        if isinstance(facts, Conflict) and entry.followers:
-            followers, entry.followers = entry.followers, []
-            self._write([entry])  # it may be only a follower that clashes
-            self._write(followers)
-        elif isinstance(facts, Conflict):
-            _fail([entry], facts)
-        else:
-            where = _where(facts)
-            for one in (entry, *entry.followers):
-                one.outcome = where
+            self._bell.ring(wake)
 
     def _record(self, batch: list[Entry]) -> list[list[Recorded] | Conflict]:
-        outcomes = self._recorder.append([(_events(e), e.origin) for e in batch], time_us=self._clock.now_us())
+        outcomes = self._recorder.append([(e.events, e.origin) for e in batch], time_us=self._clock.now_us())
         self._witness.note(self._recorder.position, self._recorder.digest)
         self._unfolded = [fact for facts in outcomes if not isinstance(facts, Conflict) for fact in facts]
         return outcomes
@@ -218,27 +165,14 @@ class Writer:
             except Empty:
                 return
             if entry is not None:
-                _fail([entry], Unavailable(self._sealed))
+                entry.outcome = Unavailable(self._sealed)
                 self._bell.ring([entry.ticket])
-
-
-def _events(entry: Entry) -> Sequence[Pending]:
-    if not entry.followers:
-        return entry.events
-    return [event for one in (entry, *entry.followers) for event in one.events]
 
 
 def _where(facts: Sequence[Recorded]) -> Committed:
     return Committed(facts[0].position, facts[-1].position, facts[-1].time_us)
 
 
-def _tickets(entries: Sequence[Entry]) -> list[Ticket]:
-    return [one.ticket for entry in entries for one in (entry, *entry.followers)]
-
-
-def _fail(entries: Sequence[Entry], error: SpearError) -> None:
-    for entry in entries:
-        for one in (entry, *entry.followers):
-            one.outcome = error
-            if one.failed is not None:
-                one.failed()
+def _fail(batch: Sequence[Entry], error: SpearError) -> None:
+    for entry in batch:
+        entry.outcome = error

@@ -74,7 +74,7 @@ class Executions:
         self._check_reach(call.node_uuid or task.node_uuid)
         with self._contents.keep_bytes(call.input) as kept:
             execution = self._new(task, call, kept)
-            work = self._take_on(origin, task, execution, call, kept)
+            work = self._take_on(origin, task, execution, call)
         if work is None:
             return self._asked_before(str(execution.id), _fingerprint(call) if call.idempotency_key else ""), None
         if call.mode is Mode.ASYNC:
@@ -88,10 +88,10 @@ class Executions:
             text = f"node_uuid: got {wanted}, expected {own or 'none'}: this process reaches no other node"
             raise Unavailable(text, code="NODE_UNREACHABLE", details={"node_uuid": wanted})
 
-    def _take_on(self, origin: Origin, task: TaskRow, execution: Execution, call: Call, kept: Content) -> Work | None:
+    def _take_on(self, origin: Origin, task: TaskRow, execution: Execution, call: Call) -> Work | None:
         work = self._enter(origin, task, execution, call.input, call)
         try:
-            self._runs.request(work, execution, may_run=not call.idempotency_key and not kept.stored)
+            self._runs.request(work, execution, may_run=not call.idempotency_key)
         except Conflict:
             self._runs.abandon(work)
             return None

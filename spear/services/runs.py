@@ -4,14 +4,12 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
 
 from spear.domain.base import Aggregate
 from spear.domain.execution import Execution
 from spear.domain.object import Object
-from spear.errors import Conflict, SpearError, Unavailable
+from spear.errors import SpearError, Unavailable
 from spear.events.record import Origin
-from spear.events.writer import Entry
 from spear.ports import Bell, Clock, End, Limits, LogStore, Outcome, Run, RunSpec, Ticket
 from spear.projections.tasks import TaskRow
 from spear.scheduling.admission import Admission
@@ -24,6 +22,7 @@ from spear.services.unit import Unit, retrying
 
 log = logging.getLogger(__name__)
 OUTPUT_CONTENT_TYPE = "application/octet-stream"
+_QUICK_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +50,11 @@ class Work:
     lease: Lease | None = None
     run: Run | None = None
     logs: ExitStack = field(default_factory=ExitStack)
-    ahead: "Ahead | None" = None
+    outcome: Outcome | None = None
     cancelled: str = ""
     result_taken: bool = False
     started_us: int = 0
     output_content_type: str = OUTPUT_CONTENT_TYPE
-
-
-@dataclass(frozen=True, slots=True)
-class Ahead:
-    """A run that did not wait for its request to be written: the request on its way, and the execution as it will be then."""
-
-    request: Entry
-    execution: Execution
 
 
 class Runs:
@@ -115,7 +106,8 @@ class Runs:
     def request(self, work: Work, execution: Execution, *, may_run: bool) -> None:
         """Record the request; when nothing has to be waited for, with the start as one commit.
 
-        With `may_run` the guest then runs while that commit is written; nobody hears of it before it is.
+        With `may_run` the guest runs meanwhile, and if it is a quick one its end is in that commit too; nobody hears of it
+        before.
         """
         if work.admitted and work.waits:
             work.lease = self._instances.warm(work.task.task_id)
@@ -124,11 +116,10 @@ class Runs:
             if may_run:
                 with suppress(SpearError):  # `perform` will try again and say so
                     self._launch(work, work.lease)
-        if work.run is None:
-            self._unit.save(work.origin, execution)
+        if work.run is not None and work.run.wait(_QUICK_S):
+            self._record_all(work, execution, work.run.result())
         else:
-            request = self._unit.submit(work.origin, execution, failed=partial(work.run.stop, "it was not recorded"))
-            work.ahead = Ahead(request, execution)
+            self._unit.save(work.origin, execution)
         self._works[work.execution_id] = work  # and no other with the same id
 
     def has(self, execution_id: str) -> bool:
@@ -164,6 +155,9 @@ class Runs:
 
         Raises `Unavailable` when the start or the end cannot be recorded now; an end is settled later.
         """
+        if work.outcome is not None:
+            self._drop(work)
+            return work.outcome
         try:
             while not work.admitted and not work.cancelled and not self._left_for_later(work):
                 work.ticket = self._bell.ticket()
@@ -229,23 +223,22 @@ class Runs:
 
     def _end(self, work: Work, outcome: Outcome) -> Outcome:
         try:
-            if work.ahead is None or not self._end_ahead(work, work.ahead, outcome):
-                self._record_end(work, outcome)
+            self._record_end(work, outcome)
         except SpearError:
-            if work.ahead is None or work.ahead.request.recorded:
-                self._unsettled[work.execution_id] = work, outcome
+            self._unsettled[work.execution_id] = work, outcome
             raise
         return outcome
 
-    def _end_ahead(self, work: Work, ahead: Ahead, outcome: Outcome) -> bool:
-        """Whether the end could be recorded right after the request, or with it."""
-        try:
-            with self._ended(ahead.execution, work, outcome) as changed:
-                self._unit.submit(work.origin, *changed, after=ahead.request).wait()
-        except Conflict:
-            ahead.request.wait()
-            return False
-        return True
+    def _record_all(self, work: Work, execution: Execution, outcome: Outcome) -> None:
+        work.logs.close()
+
+        def attempt() -> None:
+            with self._ended(execution, work, outcome) as changed:
+                self._unit.save(work.origin, *changed)
+            self._unit.forget(*changed)
+
+        retrying(attempt)
+        work.outcome = outcome
 
     def _record_end(self, work: Work, outcome: Outcome) -> None:
         def attempt() -> None:
@@ -260,7 +253,7 @@ class Runs:
 
     @contextmanager
     def _ended(self, execution: Execution, work: Work, outcome: Outcome) -> Iterator[list[Aggregate]]:
-        """What changes when the run ends like this, to be recorded within the `with`."""
+        """What changes when the run ends like this, to be saved within the `with`."""
         duration_us = max(self._clock.now_us() - work.started_us, 0) if work.started_us else 0
         if outcome.end is not End.COMPLETED:
             _record_failure(execution, outcome, duration_us)

@@ -12,7 +12,6 @@ from spear.errors import Conflict, NotFound
 from spear.events.log import EventLog
 from spear.events.mapper import domain_event
 from spear.events.record import Committed, Origin
-from spear.events.writer import Entry
 
 A = TypeVar("A", bound=Aggregate)
 T = TypeVar("T")
@@ -58,17 +57,6 @@ class Unit:
         for fact in self.log.stream(str(ident)):
             aggregate = domain_event(fact).mutate(aggregate)
         return aggregate
-
-    def submit(
-        self,
-        origin: Origin,
-        *aggregates: Aggregate,
-        after: Entry | None = None,
-        failed: Callable[[], None] | None = None,
-    ) -> Entry:
-        """Hand over what the aggregates recorded, without waiting; see `EventLog.submit`. It is no longer theirs to save."""
-        events = [event for aggregate in aggregates for event in aggregate.collect_events()]
-        return self.log.submit(cast(list[AggregateEvent], events), origin, after=after, failed=failed)
 
     def save(self, origin: Origin, *aggregates: Aggregate, more: Iterable[AggregateEvent] = ()) -> Committed:
         """Commit what the aggregates recorded (and `more`) together; when that fails, they still have it to save."""

@@ -222,6 +222,15 @@ def test_many_callers_may_wait_for_one_result(kit: Kit) -> None:
     assert {caller.value for caller in callers} == {run.result()}
 
 
+def test_a_caller_may_wait_for_a_while_only(kit: Kit) -> None:
+    run = kit.start("sleep")
+    assert not run.wait(0.01)
+    run.stop("enough")
+    assert run.wait(10)
+    assert run.wait(0)
+    assert run.result().end is End.CANCELLED
+
+
 def test_a_caller_that_gives_up_leaves_the_run_alone(kit: Kit) -> None:
     run = kit.start("sleep", "200")
     with pytest.raises(gevent.Timeout), gevent.Timeout(0.01):

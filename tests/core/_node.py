@@ -42,12 +42,14 @@ class FickleLog(EventLog):
     """A log whose disk is full while the test says so."""
 
     full = False
+    commits = 0
 
-    def submit(self, events, origin, **following):
+    def commit(self, events, origin):
         """Record, or refuse as a full disk does."""
         if self.full:
             raise Unavailable("the disk is full")
-        return super().submit(events, origin, **following)
+        self.commits += bool(events)
+        return super().commit(events, origin)
 
 
 class FickleViews:
@@ -77,6 +79,9 @@ class Guest:
     def result(self):
         return self._outcome.get()
 
+    def wait(self, timeout_s):
+        return self._outcome.wait(timeout_s) is not None
+
     def stop(self, reason):
         self.stops.append(reason)
         self.end(Outcome(End.CANCELLED, error=f"terminated: {reason}", reason="terminated"))
@@ -89,7 +94,7 @@ class Guests:
         self.gate, self.preparing, self.prepared, self.open, self.started = OPEN, Event(), 0, 0, 0
         self.running: dict[str, Guest] = {}
         self.cannot_prepare = self.cannot_start = None
-        self.at_once = False
+        self.at_once, self.outcome, self.on_start = False, DONE, lambda spec: None
 
     def fetch(self, uri, *, checksum_sha256=""):
         return b"agent", "0" * 64
@@ -119,8 +124,9 @@ class Sandbox:
             raise self._guests.cannot_start
         self._guests.started += 1
         guest = self._guests.running[spec.execution_id] = Guest()
+        self._guests.on_start(spec)
         if self._guests.at_once:
-            guest.end()
+            guest.end(self._guests.outcome)
         return guest
 
     def close(self):

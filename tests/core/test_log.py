@@ -2,7 +2,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from uuid import UUID
@@ -132,69 +131,6 @@ def test_in_a_group_commit_one_conflict_fails_alone(tmp_path):
         assert [type(outcome) for outcome in outcomes].count(Conflict) == 1
         assert sorted(o for o in outcomes if isinstance(o, int)) == list(range(1, 9))
         assert len(log.since(0)) == 8
-
-
-@contextmanager
-def busy(tmp_path):
-    """A log whose writer is held up with event 1 until `gate.open` is set; leaving opens it."""
-    gate = Gate()
-    with ThreadPoolExecutor(1) as pool, make_log(tmp_path) as log:
-        log.start(gate)
-        pool.submit(log.commit, upload(1), ORIGIN)
-        assert gate.entered.wait(10)
-        try:
-            yield log, gate
-        finally:
-            gate.open.set()
-
-
-def test_what_follows_a_waiting_commit_commits_with_it(tmp_path):
-    with busy(tmp_path) as (log, gate):
-        leader = log.submit(upload(2), ORIGIN)
-        follower = log.submit([*upload(3), *upload(4)], ORIGIN, after=leader)
-        assert not leader.recorded
-        gate.open.set()
-        assert leader.wait() == follower.wait()
-        assert (follower.wait().first, follower.wait().last) == (2, 4)
-        assert gate.batches == [1, 3]
-        assert log.submit(upload(5), ORIGIN, after=follower).wait().first == 5
-
-
-def test_what_follows_a_commit_that_fails_fails_with_it_and_both_are_told(tmp_path):
-    told = []
-    with busy(tmp_path) as (log, gate):
-        leader = log.submit(upload(1), ORIGIN, failed=lambda: told.append("leader"))
-        follower = log.submit(upload(2), ORIGIN, after=leader, failed=lambda: told.append("follower"))
-        gate.open.set()
-        for entry in (leader, follower, log.submit(upload(3), ORIGIN, after=leader)):
-            with pytest.raises(Conflict):
-                entry.wait()
-        assert told == ["leader", "follower"]
-        assert log.commit(upload(2), ORIGIN).first == 2
-
-
-def test_a_follower_that_clashes_does_not_take_its_leader_along(tmp_path):
-    told = []
-    with busy(tmp_path) as (log, gate):
-        leader = log.submit(upload(2), ORIGIN, failed=lambda: told.append("leader"))
-        follower = log.submit([*upload(3), *upload(1)], ORIGIN, after=leader)
-        gate.open.set()
-        assert leader.wait().first == 2
-        with pytest.raises(Conflict):
-            follower.wait()
-        assert not told
-        assert log.commit(upload(3), ORIGIN).first == 3
-
-
-def test_nobody_waits_for_ever_for_a_follower_when_the_writer_dies(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "unraisablehook", lambda what: None)
-    with make_log(tmp_path) as log:
-        log.start(Broken())
-        leader = log.submit(upload(1), ORIGIN)
-        follower = log.submit(upload(2), ORIGIN, after=leader)
-        for entry in (leader, follower):
-            with pytest.raises(Unavailable):
-                entry.wait()
 
 
 def test_streams_without_rules_get_their_next_version(log):

@@ -227,6 +227,39 @@ def test_a_result_is_kept_although_somebody_put_an_object_under_its_name(here):
     assert here.executions.output(here.executions.get(ident)) == b"done"
 
 
+@pytest.mark.parametrize("outcome", [DONE, Outcome(End.FAILED, error="exit code 3", reason="exit_code", exit_code=3)])
+def test_a_quick_warm_call_is_one_commit(here, outcome):
+    task = here.task()
+    here.instances.release(here.instances.acquire(ORIGIN, task))
+    here.guests.at_once, here.guests.outcome, before = True, outcome, here.log.commits
+    ident, told = here.executions.request(ORIGIN, task, Call())
+    assert (told, here.log.commits - before) == (outcome, 1)
+    assert here.executions.get(ident).status == outcome.end
+    assert here.at_rest()
+
+
+def test_a_quick_warm_call_is_recorded_although_somebody_put_an_object_under_its_results_name(here):
+    task = here.task()
+    here.instances.release(here.instances.acquire(ORIGIN, task))
+    here.guests.at_once = True
+    put = Objects(here.unit, here.reader, here.contents, max_object_size=10).put
+    here.guests.on_start = lambda spec: put(
+        ORIGIN, f"results/{task.task_id}/{spec.execution_id}", io.BytesIO(b"mine"), content_type="text/plain"
+    )
+    ident, _ = here.executions.request(ORIGIN, task, Call())
+    assert here.executions.output(here.executions.get(ident)) == b"done"
+    assert here.recorded()["ObjectPut"] == 2
+
+
+def test_a_warm_call_that_is_not_quick_is_in_the_log_while_it_runs(here):
+    task = here.task()
+    here.instances.release(here.instances.acquire(ORIGIN, task))
+    caller, ident, guest = here.begin(task)
+    until(lambda: here.counts() == {"running": 1})
+    guest.end()
+    assert caller.get(timeout=10)[1] == DONE
+
+
 def test_a_guest_that_ran_ahead_of_a_request_that_cannot_be_recorded_is_stopped_and_leaves_nothing(here):
     task = here.task()
     here.instances.release(here.instances.acquire(ORIGIN, task))

@@ -33,12 +33,17 @@ class Promise(Generic[T]):
 
     def wait(self) -> T:
         """Block the calling greenlet or thread until there is a result."""
+        self.settled_within(None)
+        return self._result[0]
+
+    def settled_within(self, timeout_s: float | None) -> bool:
+        """Block the calling greenlet or thread until there is a result; False when `timeout_s` ran out first."""
         if not self._result:
             ticket = self._bell.ticket()
             self._tickets.append(ticket)
             if not self._result:  # settled just now, perhaps before it could see the ticket
-                ticket.wait()
-        return self._result[0]
+                ticket.wait(timeout_s)
+        return bool(self._result)
 
 
 class Workers:

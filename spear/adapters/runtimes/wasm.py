@@ -25,6 +25,10 @@ class WasmRun:
         """Block this caller until the run ended."""
         return self._outcome.wait()
 
+    def wait(self, timeout_s: float) -> bool:
+        """Block this caller until the run ended; False when `timeout_s` ran out first."""
+        return self._outcome.settled_within(timeout_s)
+
     def stop(self, reason: str) -> None:
         """End it within 200 ms as cancelled; harmless after the end; callable from any greenlet or thread."""
         self._guest.halt(End.CANCELLED, "terminated", f"terminated: {reason}")
