@@ -264,6 +264,30 @@ def test_a_trap_is_told_in_words(run: Callable[..., Outcome], start: str, kind: 
     assert kind in outcome.error
 
 
+def test_a_guest_finds_nothing_of_what_another_left(run: Callable[..., Outcome]) -> None:
+    places = [65536 + 8, 262136, 300000, 900000]  # in memory that stays and in memory that is given back
+    found = "".join(f"(if (i32.load (i32.const {place})) (then (call $exit (i32.const 9))))" for place in places)
+    leave = "".join(f"(i32.store (i32.const {place}) (i32.const 7))" for place in places)
+    slot = "(if (i32.eqz (ref.is_null (table.get $t (i32.const 1)))) (then (call $exit (i32.const 8))))"
+    count = "(if (global.get $g) (then (call $exit (i32.const 7))))"
+    declarations = "(table $t 2 funcref) (global $g (mut i32) (i32.const 0)) (elem declare func $exit)"
+    leave += "(table.set $t (i32.const 1) (ref.func $exit)) (global.set $g (i32.const 1))"
+    start = f"(drop (memory.grow (i32.const 11))) {slot} {count} {found} {leave}"
+    assert [run(declarations, start=start).exit_code for _ in range(10)] == [0] * 10
+
+
+@pytest.mark.parametrize(
+    ("declarations", "start"),
+    [
+        ("(type $a (array (mut i32)))", "(drop (array.new $a (i32.const 0) (i32.const 1000)))"),
+        ("(tag $t)", "(block $h (try_table (catch $t $h) (throw $t)))"),
+        ("(table 1 funcref)" * 10, "nop"),
+    ],
+)
+def test_each_run_has_room_for_what_it_may_use(run: Callable[..., Outcome], declarations: str, start: str) -> None:
+    assert [run(declarations, start=start).end for _ in range(5)] == [End.COMPLETED] * 5
+
+
 # --- waiting and time
 
 

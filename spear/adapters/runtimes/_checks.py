@@ -1,12 +1,14 @@
 """What can be said of a module without running it."""
 
-from wasmtime import FuncType, MemoryType, Module
+from wasmtime import FuncType, MemoryType, Module, WasmtimeError
 
 from spear.errors import InvalidConfiguration
 
 _MAGIC = b"\0asm"
 _MODULE, _COMPONENT = b"\1\0\0\0", b"\x0d\0\1\0"
 _START_SECTION = 8
+_SHARED = "memory is shared"  # as wasmtime words it
+_NOT_ITS_OWN = "the module's memory is a shared memory; expected one of its own"
 
 
 def check_header(content: bytes) -> None:
@@ -20,6 +22,19 @@ def check_header(content: bytes) -> None:
         raise InvalidConfiguration(f"not a WebAssembly module of version 1: its version is {kind!r}")
 
 
+def not_compiled(error: WasmtimeError) -> InvalidConfiguration:
+    """Why wasmtime refuses to compile a module."""
+    if _SHARED in str(error):
+        return InvalidConfiguration(_NOT_ITS_OWN)
+    return InvalidConfiguration(f"not a valid WebAssembly module: {first_line(error)}")
+
+
+def first_line(error: WasmtimeError) -> str:
+    """What it says without its layout."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return ": ".join(line for line in lines if line != "Caused by:")
+
+
 def check_exports(module: Module) -> None:
     """Refuse a module that offers no way in: a memory `memory` and a function `_start` without parameters."""
     exports = {one.name: one.type for one in module.exports}
@@ -27,7 +42,7 @@ def check_exports(module: Module) -> None:
     if not isinstance(memory, MemoryType):
         raise InvalidConfiguration("the module exports no memory named memory")
     if memory.is_shared:
-        raise InvalidConfiguration("the module's memory is a shared memory; expected one of its own")
+        raise InvalidConfiguration(_NOT_ITS_OWN)
     start = exports.get("_start")
     if not isinstance(start, FuncType) or start.params or start.results:
         raise InvalidConfiguration("the module exports no function named _start without parameters and results")

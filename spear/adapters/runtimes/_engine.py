@@ -14,6 +14,7 @@ from spear.adapters.runtimes._epochs import Ticker
 from spear.adapters.runtimes._guest import COMPUTING, Guest
 from spear.adapters.runtimes._linking import link
 from spear.adapters.runtimes._native import get_ident
+from spear.adapters.runtimes._pool import keep_places
 from spear.adapters.runtimes._wasi import MODULE, WASI_CALLS
 from spear.hostcalls.table import HOSTCALLS
 from spear.ports import Bell, Outcome, RunSpec
@@ -32,8 +33,9 @@ class Program:
     starts_itself: bool
 
 
-def _config() -> Config:
+def _config(most_guests: int) -> Config:
     config = Config()
+    keep_places(config, most_guests)
     config.epoch_interruption = True
     config.wasm_memory64 = False  # hostcall pointers have 32 bits
     config.wasm_multi_memory = False  # the memory limit is per memory
@@ -41,10 +43,10 @@ def _config() -> Config:
 
 
 class Engine:
-    """Wasmtime, its linker with every hostcall, and the guests that run now."""
+    """Wasmtime, its linker with every hostcall, and up to `most_guests` that run now."""
 
-    def __init__(self, bell: Bell) -> None:
-        self.wasmtime = WasmtimeEngine(_config())
+    def __init__(self, bell: Bell, *, most_guests: int) -> None:
+        self.wasmtime = WasmtimeEngine(_config(most_guests))
         self._pointer = ctypes.cast(self.wasmtime.ptr(), c_void_p)
         self._guests: dict[int, Guest] = {}
         self._epoch_callback = capi.EpochCallback(self._on_epoch)

@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 import wasmtime
 from wasmtime import Module, Store, WasmtimeError
 
-from spear.adapters.runtimes._checks import check_exports, check_header, has_start_section
+from spear.adapters.runtimes._checks import check_exports, check_header, first_line, has_start_section, not_compiled
 from spear.adapters.runtimes._engine import Engine, Program
 from spear.adapters.runtimes._native import Promise, allocate_lock, start_thread
 from spear.errors import InvalidConfiguration, SpearError, Unavailable
@@ -71,7 +71,7 @@ class Modules:
         try:
             return Program(self._engine.linker.instantiate_pre(module), has_start_section(content))
         except WasmtimeError as error:
-            raise InvalidConfiguration(f"the module's imports do not fit: {_first_line(error)}") from None
+            raise InvalidConfiguration(f"the module's imports do not fit: {first_line(error)}") from None
 
     def _check_imports(self, module: Module) -> None:
         store = Store(self._engine.wasmtime)
@@ -102,7 +102,7 @@ class Modules:
         try:
             module = Module(self._engine.wasmtime, content)
         except WasmtimeError as error:
-            raise InvalidConfiguration(f"not a valid WebAssembly module: {_first_line(error)}") from None
+            raise not_compiled(error) from None
         try:
             self._keep(module.serialize(), sha256)
         except OSError as error:
@@ -116,8 +116,3 @@ class Modules:
         draft = target.with_suffix(f".{os.getpid()}.tmp")
         draft.write_bytes(code)
         os.replace(draft, target)
-
-
-def _first_line(error: WasmtimeError) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return ": ".join(line for line in lines if line != "Caused by:")

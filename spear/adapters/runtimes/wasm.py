@@ -74,7 +74,7 @@ class WasmRuntime:
 
     def __init__(self, cache_dir: Path, *, clock: Clock, bell: Bell, max_threads: int) -> None:
         self._clock, self._bell = clock, bell
-        self._engine = Engine(bell)
+        self._engine = Engine(bell, most_guests=max_threads)
         self._modules = Modules(cache_dir, self._engine, bell)
         self._workers = Workers(max_threads, bell)
         self._runs: set[WasmRun] = set()
