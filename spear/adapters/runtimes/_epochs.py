@@ -7,10 +7,11 @@ from spear.adapters.runtimes._native import Promise, start_thread
 from spear.ports import Bell
 
 TICK_S = 0.01
+_LINGER = 20  # ticks without a guest before it rests: a stream of short guests must not wake it for each
 
 
 class Ticker:
-    """Calls `tick` every 10 ms from a native thread of its own while there are `guests`; rests otherwise."""
+    """Calls `tick` every 10 ms from a native thread of its own while there are `guests`; rests soon after the last."""
 
     def __init__(self, tick: Callable[[], None], guests: Sized, bell: Bell) -> None:
         self._tick, self._guests = tick, guests
@@ -34,9 +35,11 @@ class Ticker:
     def _run(self) -> None:
         while not self._closed:
             self._rest()
-            while self._guests and not self._closed:
+            left = _LINGER
+            while left and not self._closed:
                 self._pause()
                 self._tick()
+                left = _LINGER if self._guests else left - 1
         self._ended.settle(None)
 
     def _rest(self) -> None:
