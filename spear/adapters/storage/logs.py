@@ -1,10 +1,12 @@
 """Log lines of executions: one NDJSON file each, readable with any text tool while it grows."""
 
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
 from itertools import islice
+from os.path import basename, dirname
 from pathlib import Path
 
 import msgspec
@@ -27,11 +29,40 @@ def _encode(line: LogLine) -> bytes:
     return msgspec.json.encode(line) + b"\n"
 
 
+class _Folders:
+    """Which folders hold no log, so that most runs, which log nothing, need not look there for one to replace."""
+
+    def __init__(self) -> None:
+        self._missing: dict[str, bool] = {}
+
+    def make(self, folder: str) -> None:
+        """Be sure that it is there; callable from any native thread."""
+        self._missing[folder] = False  # before it appears, so that who looks now cannot call it missing afterwards
+        os.makedirs(folder, exist_ok=True)
+
+    def forget(self, path: str) -> None:
+        """Remove the log that an earlier run of the same execution left."""
+        folder = dirname(path)
+        if self._missing.get(folder):
+            return
+        try:
+            os.stat(path)  # cheaper than to unlink nothing, and there is hardly ever something
+            os.unlink(path)
+        except FileNotFoundError:
+            if not os.path.exists(folder):
+                self._missing.setdefault(folder, True)
+        except NotADirectoryError:
+            return
+        except OSError as error:
+            text = error.strerror or error
+            raise Unavailable(f"log {basename(path)}: the disk refused to replace it: {text}") from error
+
+
 class _FileSink:
     """The open log of one run; the file appears with the first line."""
 
-    def __init__(self, path: Path, *, limit_bytes: int, clock: Clock, bell: Bell) -> None:
-        self._path = path
+    def __init__(self, path: str, folders: _Folders, *, limit_bytes: int, clock: Clock, bell: Bell) -> None:
+        self._path, self._folders = path, folders
         self._limit = limit_bytes
         self._clock = clock
         self._bell = bell
@@ -92,7 +123,7 @@ class _FileSink:
             return False
 
     def _create(self) -> FileIO:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._folders.make(dirname(self._path))
         return FileIO(self._path, "w")
 
     def _truncate(self) -> None:
@@ -106,7 +137,7 @@ class _FileSink:
             self._bell.ring(tickets)
 
 
-def _entries(path: Path, *, after: int, live: bool) -> Iterator[LogLine | None]:
+def _entries(path: str, *, after: int, live: bool) -> Iterator[LogLine | None]:
     """Lines with `seq > after`; None where lines are missing: over the limit, or torn by a crash or a full disk."""
     try:
         with open(path, "rb") as file:
@@ -118,7 +149,7 @@ def _entries(path: Path, *, after: int, live: bool) -> Iterator[LogLine | None]:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise Unavailable(f"log {path.name}: the disk refused to read it: {error.strerror or error}") from error
+        raise Unavailable(f"log {basename(path)}: the disk refused to read it: {error.strerror or error}") from error
 
 
 def _line(raw: bytes) -> LogLine | None:
@@ -132,19 +163,12 @@ def _wanted(line: LogLine, stream: Stream | None, level: Level | None) -> bool:
     return stream in (None, line.stream) and (level is None or RANK[line.level] >= RANK[level])
 
 
-def _forget(path: Path) -> None:
-    try:
-        if path.exists():  # hardly ever, and looking is cheaper than unlinking nothing
-            path.unlink()
-    except OSError as error:
-        raise Unavailable(f"log {path.name}: the disk refused to replace it: {error.strerror or error}") from error
-
-
 class FileLogStore:
     """Logs as files `root/<node>/<task>/<execution>.log`."""
 
     def __init__(self, root: Path, *, clock: Clock, bell: Bell) -> None:
-        self._root = root
+        self._root = str(root)
+        self._folders = _Folders()
         self._clock = clock
         self._bell = bell
         self._live: dict[str, _FileSink] = {}
@@ -158,8 +182,8 @@ class FileLogStore:
         path = self._path(execution_id, node_uuid, task_id)
         if execution_id in self._live:
             raise AlreadyExists(f"the log of execution {execution_id} is open already")
-        _forget(path)
-        sink = _FileSink(path, limit_bytes=limit_bytes, clock=self._clock, bell=self._bell)
+        self._folders.forget(path)
+        sink = _FileSink(path, self._folders, limit_bytes=limit_bytes, clock=self._clock, bell=self._bell)
         self._live[execution_id] = sink
         try:
             yield sink
@@ -210,9 +234,8 @@ class FileLogStore:
         sink = self._live.get(execution_id)
         return sink is not None and not sink.closed
 
-    def _path(self, execution_id: str, node_uuid: str, task_id: str) -> Path:
-        parts = {"node_uuid": node_uuid, "task_id": task_id, "execution_id": execution_id}
-        for name, part in parts.items():
+    def _path(self, execution_id: str, node_uuid: str, task_id: str) -> str:
+        for name, part in (("node_uuid", node_uuid), ("task_id", task_id), ("execution_id", execution_id)):
             if not PART.fullmatch(part):
                 raise Invalid.field(name, part, "1 to 128 of A-Z a-z 0-9 . _ - and neither . nor ..")
-        return self._root / node_uuid / task_id / f"{execution_id}.log"
+        return f"{self._root}/{node_uuid}/{task_id}/{execution_id}.log"
