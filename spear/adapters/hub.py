@@ -73,14 +73,14 @@ class HubBell:
 
     def ring(self, tickets: Sequence[Ticket]) -> None:
         """Wake all `tickets` of this bell with one signal to the hub; never blocks."""
-        greenlets = [ticket for ticket in tickets if isinstance(ticket, HubTicket)]
+        signal = False
         for ticket in tickets:
-            if isinstance(ticket, ThreadTicket):
+            if isinstance(ticket, HubTicket):
+                ticket.rung = signal = True
+                self._rung.append(ticket)
+            elif isinstance(ticket, ThreadTicket):
                 ticket.ring()
-        for ticket in greenlets:
-            ticket.rung = True
-        if greenlets and not self._closed:
-            self._rung.extend(greenlets)
+        if signal and not self._closed:
             self._signal.send()
 
     def soon(self, call: Callable[[], None]) -> None:
