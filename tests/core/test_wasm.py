@@ -244,6 +244,15 @@ def test_code_of_the_start_section_is_confined_too(run: Callable[..., Outcome]) 
     assert run("(func $begin (call $exit (i32.const 4))) (start $begin)", start="nop").exit_code == 4
 
 
+@pytest.mark.parametrize(("length", "code"), [(0, 7), (1, -14 + 7)])
+def test_code_of_the_start_section_has_no_memory_to_name_yet(
+    run: Callable[..., Outcome], length: int, code: int
+) -> None:
+    call = f"(call $log (i32.const 2) (i32.const 0) (i32.const {length}))"
+    begin = f"(func $begin (call $exit (i32.add (i32.const 7) {call}))) (start $begin)"
+    assert run(begin, start="nop").exit_code == code
+
+
 @pytest.mark.parametrize("code", [1, 125, 126, 255, 1000, -1])
 def test_any_exit_code_is_kept(run: Callable[..., Outcome], code: int) -> None:
     outcome = run(start=f"(call $exit (i32.const {code}))")

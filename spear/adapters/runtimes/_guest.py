@@ -59,8 +59,8 @@ class Guest:
         self._halts: list[Halt] = []
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._deadline = 0.0
-        self._context, self._memory = 0, capi.Extern()
-        self._has_memory = False
+        self._context, self._memory = 0, None
+        self._base = self._known_size = 0
 
     def begin(self) -> None:
         """Start the wall clock."""
@@ -68,7 +68,8 @@ class Guest:
 
     def attach(self, context: int, memory: Any) -> None:
         """Learn which linear memory the hostcalls read and write; before that they meet `Fault`."""
-        self._context, self._memory, self._has_memory = context, memory, True
+        self._context, self._memory = context, memory
+        self._base = capi.memory_data(context, memory)  # it never moves, because its place has room for the largest
 
     # --- why it stops
 
@@ -130,12 +131,14 @@ class Guest:
 
     def memory_size(self) -> int:
         """Bytes of linear memory that the guest has now."""
-        return int(capi.memory_size(self._context, self._memory)) if self._has_memory else 0
+        return int(capi.memory_size(self._context, self._memory)) if self._memory else 0
 
     def _address(self, pointer: int, length: int) -> int:
-        if pointer < 0 or length < 0 or pointer + length > self.memory_size():
+        if pointer + length > self._known_size:
+            self._known_size = self.memory_size()
+        if pointer < 0 or length < 0 or pointer + length > self._known_size:
             raise Fault
-        return int(capi.memory_data(self._context, self._memory)) + pointer
+        return self._base + pointer
 
     # --- where its bytes go
 
