@@ -23,6 +23,7 @@ _PROGRAM_NAME = "agent"
 _MOST_TABLE_ELEMENTS = 1_000_000
 _MOST_TABLES = 10
 _SMALL_MEMORY = 4 * 1024 * 1024
+_EXPORTED = capi.Extern.of.offset  # where an extern holds the function or memory itself
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,15 +79,14 @@ class Engine:
     def _run(self, program: Program, guest: Guest, store: int, spec: RunSpec) -> Outcome:
         context = capi.store_context(store)
         self._confine(store, context, spec)
-        instance, trap = capi.Instance(), c_void_p()
+        place, trap = byref(capi.Instance()), c_void_p()
         instantiate = capi.instantiate_and_start if program.starts_itself else capi.instantiate
-        error = instantiate(program.code.ptr(), context, byref(instance), byref(trap))
+        error = instantiate(program.code.ptr(), context, place, byref(trap))
         if error and not guest.ended:
             return refused(guest, capi.error_text(error))
         if not error and not trap:
-            guest.attach(context, byref(_export(context, instance, b"memory").of.memory))
-            start = _export(context, instance, b"_start").of.func
-            error = capi.func_call(context, byref(start), None, 0, None, 0, byref(trap))
+            guest.attach(context, _export(context, place, b"memory"))
+            error = capi.func_call(context, _export(context, place, b"_start"), None, 0, None, 0, byref(trap))
         return _ended(guest, error, trap.value)
 
     def _confine(self, store: int, context: int, spec: RunSpec) -> None:
@@ -114,14 +114,14 @@ def _ended(guest: Guest, error: int | None, trap: int | None) -> Outcome:
 
 def _export(context: int, instance: Any, name: bytes) -> Any:
     found = capi.Extern()
-    capi.export_get(context, byref(instance), name, len(name), byref(found))
-    return found
+    capi.export_get(context, instance, name, len(name), byref(found))
+    return byref(found, _EXPORTED)
 
 
 def _wasi(spec: RunSpec) -> int:
     config = int(capi.wasi_new())
-    arguments = (_PROGRAM_NAME, *spec.args)
-    capi.wasi_argv(config, len(arguments), _strings(arguments))
+    arguments = _strings((_PROGRAM_NAME, *spec.args)) if spec.args else _NO_ARGUMENTS
+    capi.wasi_argv(config, len(arguments), arguments)
     if spec.environment:
         capi.wasi_env(config, len(spec.environment), _strings(spec.environment), _strings(spec.environment.values()))
     if spec.input:
@@ -133,3 +133,6 @@ def _wasi(spec: RunSpec) -> int:
 
 def _strings(texts: Any) -> Any:
     return (c_char_p * len(texts))(*[text.encode(errors="replace") for text in texts])
+
+
+_NO_ARGUMENTS = _strings((_PROGRAM_NAME,))
