@@ -227,6 +227,14 @@ def test_a_new_run_of_an_execution_starts_its_log_anew(store):
     assert messages(read(store)) == ["second run"]
 
 
+def test_a_log_starts_anew_however_many_runs_logged_nothing_before(store):
+    for said in ([], [], ["one"], [], ["two"]):
+        with sink(store) as log:
+            assert messages(read(store)) == []
+            say(log, *said)
+        assert messages(read(store)) == said
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "../x", "a b", "a\n", "a\0", "x" * 129])
 def test_names_that_could_leave_the_directory_are_refused(store, name):
     with pytest.raises(Invalid, match="execution_id"), sink(store, name):
