@@ -273,6 +273,26 @@ def test_a_trap_is_told_in_words(run: Callable[..., Outcome], start: str, kind: 
     assert kind in outcome.error
 
 
+@pytest.mark.parametrize("most", [16, 100_000, 1 << 40])
+def test_guests_run_although_addresses_for_all_of_them_cannot_be_reserved(tmp_path: Path, most: int) -> None:
+    script = f"""
+        import hashlib, pathlib, resource
+        resource.setrlimit(resource.RLIMIT_AS, (40 << 30, 40 << 30))
+        from spear.adapters.runtimes.wasm import WasmRuntime
+        from spear.adapters.system import SystemClock
+        from spear.events._bell import ThreadBell
+        from spear.ports import RunSpec
+        runtime = WasmRuntime(pathlib.Path({str(tmp_path)!r}), clock=SystemClock(), bell=ThreadBell(), max_threads={most})
+        content = pathlib.Path({str(HELLO)!r}).read_bytes()
+        instance = runtime.prepare(content, sha256=hashlib.sha256(content).hexdigest())
+        print(instance.start(RunSpec("test"), None).result().output)
+        runtime.close()
+    """
+    command = [sys.executable, "-c", dedent(script)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("b'Hello from SPEAR!\\n'\n", "")
+
+
 def test_a_guest_finds_nothing_of_what_another_left(run: Callable[..., Outcome]) -> None:
     places = [65536 + 8, 262136, 300000, 900000]  # in memory that stays and in memory that is given back
     found = "".join(f"(if (i32.load (i32.const {place})) (then (call $exit (i32.const 9))))" for place in places)

@@ -69,7 +69,7 @@ class Guest:
     def attach(self, context: int, memory: Any) -> None:
         """Learn which linear memory the hostcalls read and write; before that they meet `Fault`."""
         self._context, self._memory = context, memory
-        self._base = capi.memory_data(context, memory)  # it never moves, because its place has room for the largest
+        self._base = capi.memory_data(context, memory)  # it never moves: room for the largest is reserved
 
     # --- why it stops
 
