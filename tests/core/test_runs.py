@@ -254,7 +254,7 @@ def test_a_quick_warm_call_is_recorded_although_somebody_put_an_object_under_its
 def test_a_warm_call_that_is_not_quick_is_in_the_log_while_it_runs(here):
     task = here.task()
     here.instances.release(here.instances.acquire(ORIGIN, task))
-    caller, ident, guest = here.begin(task)
+    caller, _, guest = here.begin(task)
     until(lambda: here.counts() == {"running": 1})
     guest.end()
     assert caller.get(timeout=10)[1] == DONE
