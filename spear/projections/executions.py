@@ -53,6 +53,7 @@ EXECUTIONS = Table(
     "executions",
     ExecutionRow,
     ("status", "task_id", "task_id, status", "instance_id"),
+    fixed=("task_id",),
 )
 STATUS_COUNTS = Table("execution_counts", StatusCountRow)
 NO_EXIT_CODE = -(2**31)

@@ -29,13 +29,6 @@ class ObjectRow(msgspec.Struct, gc=False):
     updated_at_us: int
 
 
-class ObjectNameRow(msgspec.Struct, gc=False):
-    """Which name a stream's live object has."""
-
-    object_id: str
-    name: str
-
-
 class FileRow(msgspec.Struct, gc=False):
     """An uploaded file; `seq` is the position of its upload."""
 
@@ -56,8 +49,7 @@ class BlobRow(msgspec.Struct, gc=False):
     unused_since_us: int
 
 
-OBJECTS = Table("objects", ObjectRow)
-OBJECT_NAMES = Table("object_names", ObjectNameRow)
+OBJECTS = Table("objects", ObjectRow, fixed=("bucket", "key"), by="object_id")
 FILES = Table("files", FileRow)
 BLOBS = Table("blobs", BlobRow, ("unused_since_us, sha256",))
 
@@ -75,15 +67,13 @@ def _put(sheets: Sheets, fact: Recorded, e: Object.ObjectPut) -> None:
         name, fact.originator_id, e.bucket, e.key, e.object_version, e.sha256, e.size, e.inline, e.content_type,
         e.metadata, 1, False, fact.time_us, fact.time_us,
     )  # fmt: skip
-    old = sheets[OBJECTS].get(name) if fact.version > 1 else None  # a stream's first event finds no row
+    old = sheets[OBJECTS].get(row.object_id) if fact.version > 1 else None  # a stream's first event finds no row
     if old:
         row.refs, row.pinned, row.created_at_us = old.refs, old.pinned, old.created_at_us
         _let_go(sheets, old, fact)
-    else:
-        sheets[OBJECT_NAMES].put(fact.originator_id, ObjectNameRow(fact.originator_id, name))
     if not e.inline and e.size:
         _use(sheets, e.sha256, 1, fact.time_us)
-    sheets[OBJECTS].put(name, row)
+    sheets[OBJECTS].put(row.object_id, row)
 
 
 def _let_go(sheets: Sheets, row: ObjectRow, fact: Recorded) -> None:
@@ -92,11 +82,10 @@ def _let_go(sheets: Sheets, row: ObjectRow, fact: Recorded) -> None:
 
 
 def _live(sheets: Sheets, fact: Recorded) -> ObjectRow | None:
-    name = sheets[OBJECT_NAMES].get(fact.originator_id)
-    row = sheets[OBJECTS].get(name.name) if name else None
+    row = sheets[OBJECTS].get(fact.originator_id)
     if row:
         row.updated_at_us = fact.time_us
-        sheets[OBJECTS].put(row.name, row)
+        sheets[OBJECTS].put(row.object_id, row)
     return row
 
 
@@ -128,8 +117,7 @@ def _deleted(sheets: Sheets, fact: Recorded, e: Object.ObjectDeleted) -> None:
     row = _live(sheets, fact)
     if row:
         _let_go(sheets, row, fact)
-        sheets[OBJECTS].delete(row.name)
-        sheets[OBJECT_NAMES].delete(fact.originator_id)
+        sheets[OBJECTS].delete(row.object_id)
 
 
 def _uploaded(sheets: Sheets, fact: Recorded, e: File.FileUploaded) -> None:

@@ -23,7 +23,6 @@ TABLES: tuple[Table[Any], ...] = (
     tasks.TASK_RESULTS,
     tasks.ENDPOINTS,
     objects.OBJECTS,
-    objects.OBJECT_NAMES,
     objects.FILES,
     objects.BLOBS,
 )

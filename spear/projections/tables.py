@@ -21,12 +21,16 @@ _SQL_TYPES = {int: "INTEGER", bool: "INTEGER", float: "REAL", str: "TEXT"}
 
 @dataclass(frozen=True, eq=False)
 class Table(Generic[R]):
-    """One table: its name, its row type (the first field is the key), its indexes (each a list of columns), what never changes."""
+    """One table: its name, its row type (the first field is the key), its indexes (each a list of columns), what never changes.
+
+    `by` is the column that folds find a row by where that is not the key.
+    """
 
     name: str
     row: type[R]
     indexes: tuple[str, ...] = ()
-    fixed: tuple[str, ...] = ("seq",)
+    fixed: tuple[str, ...] = ()
+    by: str = ""
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -37,6 +41,11 @@ class Table(Generic[R]):
     def key(self) -> str:
         """The primary key's column."""
         return self.columns[0]
+
+    @cached_property
+    def found_by(self) -> str:
+        """The column that folds find a row by."""
+        return self.by or self.key
 
     @cached_property
     def _types(self) -> list[Any]:
@@ -56,7 +65,7 @@ class Table(Generic[R]):
         """The statement that makes the table; rows that have a `seq` lie in its order."""
         kinds = [f"{c} {_SQL_TYPES.get(t, 'TEXT')} NOT NULL" for c, t in zip(self.columns, self._types, strict=True)]
         primary = _SEQ if _SEQ in self.columns else self.key
-        unique = "" if primary == self.key else f", UNIQUE ({self.key})"
+        unique = "" if primary == self.found_by else f", UNIQUE ({self.found_by})"
         return f"CREATE TABLE {self.name} ({', '.join(kinds)}, PRIMARY KEY ({primary}){unique})"
 
     @cached_property
@@ -69,8 +78,9 @@ class Table(Generic[R]):
     @cached_property
     def upsert(self) -> str:
         """What an insert does to a row that is there; columns that never change leave their indexes alone."""
-        changing = ", ".join(f"{c} = excluded.{c}" for c in self.columns if c not in (self.key, *self.fixed))
-        return f"ON CONFLICT ({self.key}) DO UPDATE SET {changing}"
+        stays = {self.key, self.found_by, _SEQ, *self.fixed}
+        changing = ", ".join(f"{c} = excluded.{c}" for c in self.columns if c not in stays)
+        return f"ON CONFLICT ({self.found_by}) DO UPDATE SET {changing}"
 
     def load(self, values: Sequence[Any]) -> R:
         """A row from its stored values."""
@@ -99,9 +109,9 @@ class Rows(Generic[R]):
     def __init__(self, db: apsw.Connection, table: Table[R]) -> None:
         self._db, self._table = db, table
         self._cache: dict[Any, R | None] = {}
-        self._dirty: set[Any] = set()
-        self._select = f"SELECT * FROM {table.name} WHERE {table.key} = ?"
-        self._delete = f"DELETE FROM {table.name} WHERE {table.key} = ?"
+        self._changed: dict[Any, R | None] = {}  # in the order of the first change: new rows are appended to the file
+        self._select = f"SELECT * FROM {table.name} WHERE {table.found_by} = ?"
+        self._delete = f"DELETE FROM {table.name} WHERE {table.found_by} = ?"
 
     def get(self, key: str | int) -> R | None:
         """The row as of the last folded event; after changing it, `put` it."""
@@ -115,33 +125,31 @@ class Rows(Generic[R]):
 
     def put(self, key: str | int, row: R) -> None:
         """Write the row."""
-        self._cache[key] = row
-        self._dirty.add(key)
+        self._cache[key] = self._changed[key] = row
 
     def delete(self, key: str | int) -> None:
         """Remove the row."""
-        self._cache[key] = None
-        self._dirty.add(key)
+        self._cache[key] = self._changed[key] = None
 
     def flush(self) -> None:
         """Bring the file up to the cache."""
-        if not self._dirty:
+        if not self._changed:
             return
-        cache, dump = self._cache, self._table.dump
-        written = [dump(row) for key in self._dirty if (row := cache[key]) is not None]
-        removed = [(key,) for key in self._dirty if cache[key] is None]
+        dump = self._table.dump
+        written = [dump(row) for row in self._changed.values() if row is not None]
+        removed = [(key,) for key, row in self._changed.items() if row is None]
         if written:
             insert(self._db, self._table.name, written, tail=self._table.upsert)
         if removed:
             self._db.executemany(self._delete, removed)
-        self._dirty.clear()
-        if len(cache) > _CACHED_ROWS:
-            cache.clear()
+        self._changed.clear()
+        if len(self._cache) > _CACHED_ROWS:
+            self._cache.clear()
 
     def forget(self) -> None:
         """Drop everything cached, after a failed flush."""
         self._cache.clear()
-        self._dirty.clear()
+        self._changed.clear()
 
 
 class Sheets(dict[Table[Any], Rows[Any]]):
