@@ -7,7 +7,7 @@ from typing import Any
 
 import apsw
 
-_SIZES = (64, 16, 4, 1)  # few sizes, so that every statement stays prepared
+_SIZES = (64, 32, 16, 8, 4, 2, 1)  # few sizes, so that every statement stays prepared
 
 
 def insert(db: apsw.Connection, into: str, rows: Sequence[Sequence[Any]], *, tail: str = "") -> None:

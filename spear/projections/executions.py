@@ -64,7 +64,7 @@ _PENDING, _RUNNING, _COMPLETED, _FAILED, _CANCELLED, _TIMEOUT = (status.value fo
 
 
 def _count(rows: Rows[StatusCountRow], status: str, change: int) -> None:
-    row = rows.get(status) or StatusCountRow(status, 0)
+    row = rows[status] or StatusCountRow(status, 0)
     row.count += change
     rows.put(status, row)
 
@@ -83,7 +83,7 @@ def _requested(sheets: Sheets, fact: Recorded, e: Execution.ExecutionRequested) 
 def _change(sheets: Sheets, fact: Recorded, status: str) -> ExecutionRow | None:
     rows: Rows[ExecutionRow] = sheets[EXECUTIONS]
     counts: Rows[StatusCountRow] = sheets[STATUS_COUNTS]
-    row = rows.get(fact.originator_id)
+    row = rows[fact.originator_id]
     if row is None:
         return None
     _count(counts, row.status, -1)

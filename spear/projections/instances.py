@@ -27,7 +27,7 @@ class InstanceRow(msgspec.Struct, gc=False):
     running: int
 
 
-INSTANCES = Table("instances", InstanceRow, ("task_id, status", "node_uuid, status", "status"))
+INSTANCES = Table("instances", InstanceRow, ("status",))  # few are live, whatever their task
 
 _RUNNING, _IDLE, _TERMINATED = (
     s.value for s in (InstanceStatus.RUNNING, InstanceStatus.IDLE, InstanceStatus.TERMINATED)
@@ -43,7 +43,7 @@ def _started(sheets: Sheets, fact: Recorded, e: Instance.InstanceStarted) -> Non
 
 
 def _stopped(sheets: Sheets, fact: Recorded, e: Instance.InstanceStopped) -> None:
-    row = sheets[INSTANCES].get(fact.originator_id)
+    row = sheets[INSTANCES][fact.originator_id]
     if row:
         row.status, row.current_execution_id, row.running = _TERMINATED, "", 0
         row.updated_at_us = fact.time_us
@@ -51,15 +51,15 @@ def _stopped(sheets: Sheets, fact: Recorded, e: Instance.InstanceStopped) -> Non
 
 
 def _run_started(sheets: Sheets, fact: Recorded, e: Execution.ExecutionStarted) -> None:
-    row = sheets[INSTANCES].get(e.instance_id)
+    row = sheets[INSTANCES][e.instance_id]
     if row:
         row.running, row.current_execution_id = row.running + 1, fact.originator_id
         _seen(sheets, row, fact)
 
 
 def _run_ended(sheets: Sheets, fact: Recorded, e: object) -> None:
-    execution = sheets[EXECUTIONS].get(fact.originator_id)
-    row = sheets[INSTANCES].get(execution.instance_id) if execution and execution.instance_id else None
+    execution = sheets[EXECUTIONS][fact.originator_id]
+    row = sheets[INSTANCES][execution.instance_id] if execution and execution.instance_id else None
     if row and row.running:
         row.running -= 1
         if row.current_execution_id == fact.originator_id:

@@ -62,7 +62,7 @@ def _registered(sheets: Sheets, fact: Recorded, e: Node.NodeRegistered) -> None:
 
 
 def _updated(sheets: Sheets, fact: Recorded, e: Node.NodeUpdated) -> None:
-    row = sheets[NODES].get(fact.originator_id)
+    row = sheets[NODES][fact.originator_id]
     if row:
         row.ip_address, row.port, row.http_port = e.ip_address, e.port, e.http_port
         row.status, row.metadata = e.status, e.metadata
@@ -70,7 +70,7 @@ def _updated(sheets: Sheets, fact: Recorded, e: Node.NodeUpdated) -> None:
 
 
 def _status(sheets: Sheets, ident: str, status: NodeStatus) -> None:
-    row = sheets[NODES].get(ident)
+    row = sheets[NODES][ident]
     if row:
         row.status = status.value
         sheets[NODES].put(ident, row)
@@ -90,31 +90,30 @@ def _deleted(sheets: Sheets, fact: Recorded, e: Node.NodeDeleted) -> None:
 
 
 def _beat(sheets: Sheets, fact: Recorded, e: Heartbeat) -> None:
-    uuid, rows = e.node_uuid, sheets[NODES]
-    row = rows.get(uuid)
+    rows = sheets[NODES]
+    row = rows[e.node_uuid]
     if row is None:
         return
     row.last_heartbeat_us = fact.time_us
-    if e.health_info:
-        row.health_info = e.health_info
-        _health_to_resources(sheets[RESOURCES], uuid, fact.time_us, health=e.health_info)
-    rows.put(uuid, row)
+    health = e.health_info
+    if health:
+        row.health_info = health
+        _health_to_resources(sheets[RESOURCES], row.uuid, fact.time_us, health)
+    rows.put(row.uuid, row)
 
 
-_HEALTH = (
-    ("cpu_usage", "cpu_usage_percent"),
-    ("memory_usage", "memory_usage_percent"),
-    ("disk_usage", "disk_usage_percent"),
-)
-
-
-def _health_to_resources(rows: Rows[ResourceRow], uuid: str, time_us: int, *, health: dict[str, str]) -> None:
-    found = [(column, percent(health[name])) for name, column in _HEALTH if name in health]
-    row = rows.get(uuid) or ResourceRow(uuid, time_us)
-    for column, value in found:
-        if value is not None:
-            setattr(row, column, value)
-            row.updated_at_us = time_us
+def _health_to_resources(rows: Rows[ResourceRow], uuid: str, time_us: int, health: dict[str, str]) -> None:
+    row = rows[uuid] or ResourceRow(uuid, time_us)
+    cpu, memory = percent(health.get("cpu_usage", "")), percent(health.get("memory_usage", ""))
+    disk = percent(health.get("disk_usage", ""))
+    if cpu is not None:
+        row.cpu_usage_percent = cpu
+    if memory is not None:
+        row.memory_usage_percent = memory
+    if disk is not None:
+        row.disk_usage_percent = disk
+    if not (cpu is None and memory is None and disk is None):
+        row.updated_at_us = time_us
     if row.updated_at_us == time_us:
         rows.put(uuid, row)
 
@@ -130,7 +129,7 @@ def percent(text: str) -> float | None:
 
 
 def _resources(sheets: Sheets, fact: Recorded, e: ResourcesReported) -> None:
-    if sheets[NODES].get(e.node_uuid):
+    if sheets[NODES][e.node_uuid]:
         sheets[RESOURCES].put(e.node_uuid, ResourceRow(e.node_uuid, fact.time_us, *_REPORTED(e)))
 
 
@@ -139,7 +138,7 @@ _COUNTED = (OutcomeClass.OVERLOADED, OutcomeClass.UNAVAILABLE, OutcomeClass.TIME
 
 
 def _outcome(sheets: Sheets, fact: Recorded, e: OutcomeReported) -> None:
-    row = sheets[NODES].get(e.node_uuid)
+    row = sheets[NODES][e.node_uuid]
     if row is None:
         return
     if e.outcome_class == OutcomeClass.SUCCESS:

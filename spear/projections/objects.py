@@ -55,7 +55,7 @@ BLOBS = Table("blobs", BlobRow, ("unused_since_us, sha256",))
 
 
 def _use(sheets: Sheets, sha256: str, change: int, time_us: int) -> None:
-    row = sheets[BLOBS].get(sha256) or BlobRow(sha256, 0, 0)
+    row = sheets[BLOBS][sha256] or BlobRow(sha256, 0, 0)
     row.uses += change
     row.unused_since_us = 0 if row.uses else time_us
     sheets[BLOBS].put(sha256, row)
@@ -67,7 +67,7 @@ def _put(sheets: Sheets, fact: Recorded, e: Object.ObjectPut) -> None:
         name, fact.originator_id, e.bucket, e.key, e.object_version, e.sha256, e.size, e.inline, e.content_type,
         e.metadata, 1, False, fact.time_us, fact.time_us,
     )  # fmt: skip
-    old = sheets[OBJECTS].get(row.object_id) if fact.version > 1 else None  # a stream's first event finds no row
+    old = sheets[OBJECTS][row.object_id] if fact.version > 1 else None  # a stream's first event finds no row
     if old:
         row.refs, row.pinned, row.created_at_us = old.refs, old.pinned, old.created_at_us
         _let_go(sheets, old, fact)
@@ -82,7 +82,7 @@ def _let_go(sheets: Sheets, row: ObjectRow, fact: Recorded) -> None:
 
 
 def _live(sheets: Sheets, fact: Recorded) -> ObjectRow | None:
-    row = sheets[OBJECTS].get(fact.originator_id)
+    row = sheets[OBJECTS][fact.originator_id]
     if row:
         row.updated_at_us = fact.time_us
         sheets[OBJECTS].put(row.object_id, row)
@@ -127,7 +127,7 @@ def _uploaded(sheets: Sheets, fact: Recorded, e: File.FileUploaded) -> None:
 
 
 def _file_deleted(sheets: Sheets, fact: Recorded, e: File.FileDeleted) -> None:
-    row = sheets[FILES].get(fact.originator_id)
+    row = sheets[FILES][fact.originator_id]
     if row:
         _use(sheets, row.sha256, -1, fact.time_us)
         sheets[FILES].delete(row.id)

@@ -103,36 +103,34 @@ class Table(Generic[R]):
         return changed
 
 
-class Rows(Generic[R]):
-    """The writing side of one table: rows are cached, changed in memory and flushed once per batch."""
+class Rows(dict[Any, R | None], Generic[R]):
+    """The writing side of one table: rows as of the last folded event by what folds find them by, None where there is none.
+
+    After changing a row, `put` it; rows are written when they are flushed, once per batch.
+    """
 
     def __init__(self, db: apsw.Connection, table: Table[R]) -> None:
+        super().__init__()
         self._db, self._table = db, table
-        self._cache: dict[Any, R | None] = {}
         self._changed: dict[Any, R | None] = {}  # in the order of the first change: new rows are appended to the file
         self._select = f"SELECT * FROM {table.name} WHERE {table.found_by} = ?"
         self._delete = f"DELETE FROM {table.name} WHERE {table.found_by} = ?"
 
-    def get(self, key: str | int) -> R | None:
-        """The row as of the last folded event; after changing it, `put` it."""
-        found = self._cache.get(key, _ABSENT)
-        if found is not _ABSENT:
-            return found  # type: ignore[return-value]
+    def __missing__(self, key: str | int) -> R | None:
         values = self._db.execute(self._select, (key,)).fetchone()
-        row = None if values is None else self._table.load(values)
-        self._cache[key] = row
+        row = self[key] = None if values is None else self._table.load(values)
         return row
 
     def put(self, key: str | int, row: R) -> None:
         """Write the row."""
-        self._cache[key] = self._changed[key] = row
+        self[key] = self._changed[key] = row
 
     def delete(self, key: str | int) -> None:
         """Remove the row."""
-        self._cache[key] = self._changed[key] = None
+        self[key] = self._changed[key] = None
 
     def flush(self) -> None:
-        """Bring the file up to the cache."""
+        """Bring the file up to the rows."""
         if not self._changed:
             return
         dump = self._table.dump
@@ -143,12 +141,12 @@ class Rows(Generic[R]):
         if removed:
             self._db.executemany(self._delete, removed)
         self._changed.clear()
-        if len(self._cache) > _CACHED_ROWS:
-            self._cache.clear()
+        if len(self) > _CACHED_ROWS:
+            self.clear()
 
     def forget(self) -> None:
         """Drop everything cached, after a failed flush."""
-        self._cache.clear()
+        self.clear()
         self._changed.clear()
 
 

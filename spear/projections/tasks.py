@@ -72,7 +72,7 @@ def _created(sheets: Sheets, fact: Recorded, e: Task.TaskCreated) -> None:
 
 
 def _updated(sheets: Sheets, fact: Recorded, e: Task.TaskUpdated) -> None:
-    row = sheets[TASKS].get(fact.originator_id)
+    row = sheets[TASKS][fact.originator_id]
     if row:
         row.description, row.priority, row.metadata, row.config = e.description, e.priority, e.metadata, e.config
         row.updated_at_us = fact.time_us
@@ -80,7 +80,7 @@ def _updated(sheets: Sheets, fact: Recorded, e: Task.TaskUpdated) -> None:
 
 
 def _status(sheets: Sheets, fact: Recorded, status: TaskStatus) -> None:
-    row = sheets[TASKS].get(fact.originator_id)
+    row = sheets[TASKS][fact.originator_id]
     if row:
         row.status, row.updated_at_us = status.value, fact.time_us
         sheets[TASKS].put(row.task_id, row)
@@ -113,11 +113,11 @@ def result_uri(task_id: str, execution_id: str) -> str:
 
 
 def _ended(sheets: Sheets, fact: Recorded, e: object) -> None:
-    execution = sheets[EXECUTIONS].get(fact.originator_id)
-    if execution is None or sheets[TASKS].get(execution.task_id) is None:
+    execution = sheets[EXECUTIONS][fact.originator_id]
+    if execution is None or sheets[TASKS][execution.task_id] is None:
         return
     rows: Rows[TaskResultRow] = sheets[TASK_RESULTS]
-    row = rows.get(execution.task_id) or TaskResultRow(execution.task_id, [], "", "", 0, "")
+    row = rows[execution.task_id] or TaskResultRow(execution.task_id, [], "", "", 0, "")
     row.last_result_status, row.last_completed_at_us = execution.status, fact.time_us
     row.last_execution_id = execution.execution_id
     if execution.status == _COMPLETED:

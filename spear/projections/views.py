@@ -1,7 +1,8 @@
 """The views file: folds events into rows, with its checkpoint in the same transaction; rebuilt whenever in doubt."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 
 import apsw
@@ -14,7 +15,8 @@ from spear.events.recorder import ApswRecorder
 from spear.projections.registry import TABLES, fingerprint, folds
 from spear.projections.tables import Sheets
 
-_CHUNK = 25_000
+_PAGE = 1000  # few enough to be still in the processor's cache when they are folded
+_TOGETHER = 25  # pages that are committed at once
 Progress = Callable[[int, int], None]
 _LIVE = ("journal_mode=WAL", "synchronous=NORMAL", "wal_autocheckpoint=4000")
 _REBUILDING = ("journal_mode=OFF", "synchronous=OFF", "cache_size=-200000")
@@ -67,12 +69,17 @@ class Views:
 
     def fold(self, facts: Sequence[Recorded]) -> None:
         """Fold the next events in and commit them with their checkpoint; raises `Unavailable` and changes nothing."""
+        self._fold_together([facts])
+
+    def _fold_together(self, together: Iterable[Sequence[Recorded]]) -> int:
         try:
+            for facts in together:
+                self._apply(facts)
             self._db.execute("BEGIN IMMEDIATE")
-            self._apply(facts)
             self._sheets.flush()
             self._db.execute("UPDATE checkpoint SET position = ?, hash = ?", (facts[-1].position, facts[-1].hash))
             self._db.execute("COMMIT")
+            return facts[-1].position
         except apsw.Error as error:
             self._undo()
             raise Unavailable(f"recorded, but the views cannot follow: {error}") from error
@@ -94,9 +101,10 @@ class Views:
     def catch_up(self, recorder: ApswRecorder, *, until: int, progress: Progress = quiet) -> None:
         """Fold what the log holds between the checkpoint and `until`."""
         start = self.checkpoint[0]
-        for facts in pages(recorder, after=start, until=until):
-            self.fold(facts)
-            progress(facts[-1].position - start, until - start)
+        found = pages(recorder, after=start, until=until)
+        for page in found:
+            last = self._fold_together(chain([page], islice(found, _TOGETHER - 1)))
+            progress(last - start, until - start)
 
     def close(self) -> None:
         """Close the file; may be called twice."""
@@ -106,7 +114,7 @@ class Views:
 def pages(recorder: ApswRecorder, *, after: int, until: int) -> Iterator[list[Recorded]]:
     """The events of `(after, until]` in pieces of bounded size, oldest first."""
     while after < until:
-        facts = recorder.query("WHERE position > ? AND position <= ? ORDER BY position LIMIT ?", (after, until, _CHUNK))
+        facts = recorder.query("WHERE position > ? AND position <= ? ORDER BY position LIMIT ?", (after, until, _PAGE))
         yield facts
         after = facts[-1].position
 
