@@ -64,9 +64,10 @@ _PENDING, _RUNNING, _COMPLETED, _FAILED, _CANCELLED, _TIMEOUT = (status.value fo
 
 
 def _count(rows: Rows[StatusCountRow], status: str, change: int) -> None:
-    row = rows[status] or StatusCountRow(status, 0)
+    row = rows[status]
+    if row is None:
+        row = rows[status] = StatusCountRow(status, 0)
     row.count += change
-    rows.put(status, row)
 
 
 def _requested(sheets: Sheets, fact: Recorded, e: Execution.ExecutionRequested) -> None:
@@ -76,20 +77,18 @@ def _requested(sheets: Sheets, fact: Recorded, e: Execution.ExecutionRequested) 
         e.input_sha256, e.input_size, e.input_inline, e.input_content_type, e.fingerprint,
         NO_EXIT_CODE, "", 0, "", "", "", "", "",
     )  # fmt: skip
-    sheets[EXECUTIONS].put(row.execution_id, row)
+    sheets[EXECUTIONS][row.execution_id] = row
     _count(sheets[STATUS_COUNTS], _PENDING, 1)
 
 
 def _change(sheets: Sheets, fact: Recorded, status: str) -> ExecutionRow | None:
-    rows: Rows[ExecutionRow] = sheets[EXECUTIONS]
-    counts: Rows[StatusCountRow] = sheets[STATUS_COUNTS]
-    row = rows[fact.originator_id]
+    row: ExecutionRow | None = sheets[EXECUTIONS][fact.originator_id]
     if row is None:
         return None
+    counts = sheets[STATUS_COUNTS]
     _count(counts, row.status, -1)
     _count(counts, status, 1)
     row.status, row.updated_at_us = status, fact.time_us
-    rows.put(row.execution_id, row)
     return row
 
 

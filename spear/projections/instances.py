@@ -39,7 +39,7 @@ def _started(sheets: Sheets, fact: Recorded, e: Instance.InstanceStarted) -> Non
         fact.originator_id, fact.position, e.task_id, e.node_uuid, e.runtime, e.sha256, _IDLE,
         fact.time_us, fact.time_us, fact.time_us, "", 0,
     )  # fmt: skip
-    sheets[INSTANCES].put(row.instance_id, row)
+    sheets[INSTANCES][row.instance_id] = row
 
 
 def _stopped(sheets: Sheets, fact: Recorded, e: Instance.InstanceStopped) -> None:
@@ -47,14 +47,13 @@ def _stopped(sheets: Sheets, fact: Recorded, e: Instance.InstanceStopped) -> Non
     if row:
         row.status, row.current_execution_id, row.running = _TERMINATED, "", 0
         row.updated_at_us = fact.time_us
-        sheets[INSTANCES].put(row.instance_id, row)
 
 
 def _run_started(sheets: Sheets, fact: Recorded, e: Execution.ExecutionStarted) -> None:
     row = sheets[INSTANCES][e.instance_id]
     if row:
         row.running, row.current_execution_id = row.running + 1, fact.originator_id
-        _seen(sheets, row, fact)
+        _seen(row, fact)
 
 
 def _run_ended(sheets: Sheets, fact: Recorded, e: object) -> None:
@@ -64,14 +63,13 @@ def _run_ended(sheets: Sheets, fact: Recorded, e: object) -> None:
         row.running -= 1
         if row.current_execution_id == fact.originator_id:
             row.current_execution_id = ""
-        _seen(sheets, row, fact)
+        _seen(row, fact)
 
 
-def _seen(sheets: Sheets, row: InstanceRow, fact: Recorded) -> None:
+def _seen(row: InstanceRow, fact: Recorded) -> None:
     if row.status != _TERMINATED:
         row.status = _RUNNING if row.running else _IDLE
     row.updated_at_us = row.last_seen_us = fact.time_us
-    sheets[INSTANCES].put(row.instance_id, row)
 
 
 FOLDS = {

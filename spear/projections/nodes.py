@@ -58,7 +58,7 @@ def _registered(sheets: Sheets, fact: Recorded, e: Node.NodeRegistered) -> None:
         fact.originator_id, fact.position, e.ip_address, e.port, e.http_port, NodeStatus.ONLINE.value,
         fact.time_us, fact.time_us, e.metadata, {},
     )  # fmt: skip
-    sheets[NODES].put(row.uuid, row)
+    sheets[NODES][row.uuid] = row
 
 
 def _updated(sheets: Sheets, fact: Recorded, e: Node.NodeUpdated) -> None:
@@ -66,14 +66,12 @@ def _updated(sheets: Sheets, fact: Recorded, e: Node.NodeUpdated) -> None:
     if row:
         row.ip_address, row.port, row.http_port = e.ip_address, e.port, e.http_port
         row.status, row.metadata = e.status, e.metadata
-        sheets[NODES].put(row.uuid, row)
 
 
 def _status(sheets: Sheets, ident: str, status: NodeStatus) -> None:
     row = sheets[NODES][ident]
     if row:
         row.status = status.value
-        sheets[NODES].put(ident, row)
 
 
 def _lost(sheets: Sheets, fact: Recorded, e: Node.NodeLost) -> None:
@@ -85,13 +83,12 @@ def _recovered(sheets: Sheets, fact: Recorded, e: Node.NodeRecovered) -> None:
 
 
 def _deleted(sheets: Sheets, fact: Recorded, e: Node.NodeDeleted) -> None:
-    sheets[NODES].delete(fact.originator_id)
-    sheets[RESOURCES].delete(fact.originator_id)
+    sheets[NODES][fact.originator_id] = None
+    sheets[RESOURCES][fact.originator_id] = None
 
 
 def _beat(sheets: Sheets, fact: Recorded, e: Heartbeat) -> None:
-    rows = sheets[NODES]
-    row = rows[e.node_uuid]
+    row = sheets[NODES][e.node_uuid]
     if row is None:
         return
     row.last_heartbeat_us = fact.time_us
@@ -99,11 +96,12 @@ def _beat(sheets: Sheets, fact: Recorded, e: Heartbeat) -> None:
     if health:
         row.health_info = health
         _health_to_resources(sheets[RESOURCES], row.uuid, fact.time_us, health)
-    rows.put(row.uuid, row)
 
 
 def _health_to_resources(rows: Rows[ResourceRow], uuid: str, time_us: int, health: dict[str, str]) -> None:
-    row = rows[uuid] or ResourceRow(uuid, time_us)
+    row = rows[uuid]
+    if row is None:
+        row = rows[uuid] = ResourceRow(uuid, time_us)
     cpu, memory = percent(health.get("cpu_usage", "")), percent(health.get("memory_usage", ""))
     disk = percent(health.get("disk_usage", ""))
     if cpu is not None:
@@ -114,8 +112,6 @@ def _health_to_resources(rows: Rows[ResourceRow], uuid: str, time_us: int, healt
         row.disk_usage_percent = disk
     if not (cpu is None and memory is None and disk is None):
         row.updated_at_us = time_us
-    if row.updated_at_us == time_us:
-        rows.put(uuid, row)
 
 
 @lru_cache(4096)
@@ -129,8 +125,8 @@ def percent(text: str) -> float | None:
 
 
 def _resources(sheets: Sheets, fact: Recorded, e: ResourcesReported) -> None:
-    if sheets[NODES][e.node_uuid]:
-        sheets[RESOURCES].put(e.node_uuid, ResourceRow(e.node_uuid, fact.time_us, *_REPORTED(e)))
+    if sheets[NODES].look(e.node_uuid):
+        sheets[RESOURCES][e.node_uuid] = ResourceRow(e.node_uuid, fact.time_us, *_REPORTED(e))
 
 
 _REPORTED = attrgetter(*RESOURCES.columns[2:])
@@ -145,7 +141,6 @@ def _outcome(sheets: Sheets, fact: Recorded, e: OutcomeReported) -> None:
         row.failures, row.failed_at_us = 0, 0
     elif e.outcome_class in _COUNTED:
         row.failures, row.failed_at_us = row.failures + 1, fact.time_us
-    sheets[NODES].put(e.node_uuid, row)
 
 
 FOLDS = {

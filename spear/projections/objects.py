@@ -55,10 +55,11 @@ BLOBS = Table("blobs", BlobRow, ("unused_since_us, sha256",))
 
 
 def _use(sheets: Sheets, sha256: str, change: int, time_us: int) -> None:
-    row = sheets[BLOBS][sha256] or BlobRow(sha256, 0, 0)
+    row = sheets[BLOBS][sha256]
+    if row is None:
+        row = sheets[BLOBS][sha256] = BlobRow(sha256, 0, 0)
     row.uses += change
     row.unused_since_us = 0 if row.uses else time_us
-    sheets[BLOBS].put(sha256, row)
 
 
 def _put(sheets: Sheets, fact: Recorded, e: Object.ObjectPut) -> None:
@@ -73,7 +74,7 @@ def _put(sheets: Sheets, fact: Recorded, e: Object.ObjectPut) -> None:
         _let_go(sheets, old, fact)
     if not e.inline and e.size:
         _use(sheets, e.sha256, 1, fact.time_us)
-    sheets[OBJECTS].put(row.object_id, row)
+    sheets[OBJECTS][row.object_id] = row
 
 
 def _let_go(sheets: Sheets, row: ObjectRow, fact: Recorded) -> None:
@@ -85,7 +86,6 @@ def _live(sheets: Sheets, fact: Recorded) -> ObjectRow | None:
     row = sheets[OBJECTS][fact.originator_id]
     if row:
         row.updated_at_us = fact.time_us
-        sheets[OBJECTS].put(row.object_id, row)
     return row
 
 
@@ -117,12 +117,12 @@ def _deleted(sheets: Sheets, fact: Recorded, e: Object.ObjectDeleted) -> None:
     row = _live(sheets, fact)
     if row:
         _let_go(sheets, row, fact)
-        sheets[OBJECTS].delete(row.object_id)
+        sheets[OBJECTS][row.object_id] = None
 
 
 def _uploaded(sheets: Sheets, fact: Recorded, e: File.FileUploaded) -> None:
     row = FileRow(fact.originator_id, fact.position, e.name, e.content_type, e.size, e.sha256, fact.time_us)
-    sheets[FILES].put(row.id, row)
+    sheets[FILES][row.id] = row
     _use(sheets, e.sha256, 1, fact.time_us)
 
 
@@ -130,7 +130,7 @@ def _file_deleted(sheets: Sheets, fact: Recorded, e: File.FileDeleted) -> None:
     row = sheets[FILES][fact.originator_id]
     if row:
         _use(sheets, row.sha256, -1, fact.time_us)
-        sheets[FILES].delete(row.id)
+        sheets[FILES][row.id] = None
 
 
 def _input_kept(sheets: Sheets, fact: Recorded, e: Execution.ExecutionRequested) -> None:

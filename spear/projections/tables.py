@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar, get_origin, get_type_hints
 
 import apsw
 import msgspec
+from msgspec.structs import astuple
 
 from spear.events.statements import insert
 
@@ -94,7 +95,7 @@ class Table(Generic[R]):
 
     def dump(self, row: R) -> Sequence[Any]:
         """The values to store for a row."""
-        values = msgspec.structs.astuple(row)
+        values = astuple(row)
         if not self._json:
             return values
         changed = list(values)
@@ -104,50 +105,55 @@ class Table(Generic[R]):
 
 
 class Rows(dict[Any, R | None], Generic[R]):
-    """The writing side of one table: rows as of the last folded event by what folds find them by, None where there is none.
+    """The writing side of one table: `rows[key]` is the row as of the last folded event, to be changed, or None.
 
-    After changing a row, `put` it; rows are written when they are flushed, once per batch.
+    What was taken or set so is written by the next `flush`, and a row that was set to None is removed.
     """
 
     def __init__(self, db: apsw.Connection, table: Table[R]) -> None:
         super().__init__()
         self._db, self._table = db, table
-        self._changed: dict[Any, R | None] = {}  # in the order of the first change: new rows are appended to the file
+        self._kept: dict[Any, R | None] = {}
         self._select = f"SELECT * FROM {table.name} WHERE {table.found_by} = ?"
         self._delete = f"DELETE FROM {table.name} WHERE {table.found_by} = ?"
 
     def __missing__(self, key: str | int) -> R | None:
-        values = self._db.execute(self._select, (key,)).fetchone()
-        row = self[key] = None if values is None else self._table.load(values)
+        row = self.look(key)
+        if row is not None:
+            self[key] = row
         return row
 
-    def put(self, key: str | int, row: R) -> None:
-        """Write the row."""
-        self[key] = self._changed[key] = row
-
-    def delete(self, key: str | int) -> None:
-        """Remove the row."""
-        self[key] = self._changed[key] = None
+    def look(self, key: str | int) -> R | None:
+        """The row as of the last folded event, not to be changed."""
+        found = self.get(key, _ABSENT)
+        if found is _ABSENT:
+            found = self._kept.get(key, _ABSENT)
+        if found is not _ABSENT:
+            return found  # type: ignore[return-value]
+        values = self._db.execute(self._select, (key,)).fetchone()
+        row = self._kept[key] = None if values is None else self._table.load(values)
+        return row
 
     def flush(self) -> None:
-        """Bring the file up to the rows."""
-        if not self._changed:
+        """Bring the file up to the rows, in the order in which they were taken: new ones are appended."""
+        if not self:
             return
         dump = self._table.dump
-        written = [dump(row) for row in self._changed.values() if row is not None]
-        removed = [(key,) for key, row in self._changed.items() if row is None]
+        written = [dump(row) for row in self.values() if row is not None]
+        removed = [(key,) for key, row in self.items() if row is None]
         if written:
             insert(self._db, self._table.name, written, tail=self._table.upsert)
         if removed:
             self._db.executemany(self._delete, removed)
-        self._changed.clear()
-        if len(self) > _CACHED_ROWS:
-            self.clear()
+        self._kept.update(self)
+        self.clear()
+        if len(self._kept) > _CACHED_ROWS:
+            self._kept.clear()
 
     def forget(self) -> None:
-        """Drop everything cached, after a failed flush."""
+        """Drop every row, after a failed flush."""
+        self._kept.clear()
         self.clear()
-        self._changed.clear()
 
 
 class Sheets(dict[Table[Any], Rows[Any]]):

@@ -68,7 +68,7 @@ def _created(sheets: Sheets, fact: Recorded, e: Task.TaskCreated) -> None:
         e.endpoint, e.version, e.capabilities, fact.time_us, fact.time_us, e.metadata, e.config,
         x["type"], x["uri"], x["name"], x["checksum_sha256"], x["args"], x["env"],
     )  # fmt: skip
-    sheets[TASKS].put(row.task_id, row)
+    sheets[TASKS][row.task_id] = row
 
 
 def _updated(sheets: Sheets, fact: Recorded, e: Task.TaskUpdated) -> None:
@@ -76,14 +76,12 @@ def _updated(sheets: Sheets, fact: Recorded, e: Task.TaskUpdated) -> None:
     if row:
         row.description, row.priority, row.metadata, row.config = e.description, e.priority, e.metadata, e.config
         row.updated_at_us = fact.time_us
-        sheets[TASKS].put(row.task_id, row)
 
 
 def _status(sheets: Sheets, fact: Recorded, status: TaskStatus) -> None:
     row = sheets[TASKS][fact.originator_id]
     if row:
         row.status, row.updated_at_us = status.value, fact.time_us
-        sheets[TASKS].put(row.task_id, row)
 
 
 def _activated(sheets: Sheets, fact: Recorded, e: Task.TaskActivated) -> None:
@@ -95,16 +93,16 @@ def _deactivated(sheets: Sheets, fact: Recorded, e: Task.TaskDeactivated) -> Non
 
 
 def _unregistered(sheets: Sheets, fact: Recorded, e: Task.TaskUnregistered) -> None:
-    sheets[TASKS].delete(fact.originator_id)
-    sheets[TASK_RESULTS].delete(fact.originator_id)
+    sheets[TASKS][fact.originator_id] = None
+    sheets[TASK_RESULTS][fact.originator_id] = None
 
 
 def _claimed(sheets: Sheets, fact: Recorded, e: Endpoint.EndpointClaimed) -> None:
-    sheets[ENDPOINTS].put(e.endpoint, EndpointRow(e.endpoint, e.task_id))
+    sheets[ENDPOINTS][e.endpoint] = EndpointRow(e.endpoint, e.task_id)
 
 
 def _released(sheets: Sheets, fact: Recorded, e: Endpoint.EndpointReleased) -> None:
-    sheets[ENDPOINTS].delete(e.endpoint)
+    sheets[ENDPOINTS][e.endpoint] = None
 
 
 def result_uri(task_id: str, execution_id: str) -> str:
@@ -114,17 +112,18 @@ def result_uri(task_id: str, execution_id: str) -> str:
 
 def _ended(sheets: Sheets, fact: Recorded, e: object) -> None:
     execution = sheets[EXECUTIONS][fact.originator_id]
-    if execution is None or sheets[TASKS][execution.task_id] is None:
+    if execution is None or sheets[TASKS].look(execution.task_id) is None:
         return
     rows: Rows[TaskResultRow] = sheets[TASK_RESULTS]
-    row = rows[execution.task_id] or TaskResultRow(execution.task_id, [], "", "", 0, "")
+    row = rows[execution.task_id]
+    if row is None:
+        row = rows[execution.task_id] = TaskResultRow(execution.task_id, [], "", "", 0, "")
     row.last_result_status, row.last_completed_at_us = execution.status, fact.time_us
     row.last_execution_id = execution.execution_id
     if execution.status == _COMPLETED:
         row.last_result_uri = result_uri(row.task_id, execution.execution_id)
         row.result_uris.append(row.last_result_uri)
         del row.result_uris[:-KEPT_RESULTS]
-    rows.put(row.task_id, row)
 
 
 FOLDS = {

@@ -209,9 +209,9 @@ def test_looking_back_starts_from_a_moment_that_was_looked_at_before(opened, tim
     middle = opened.log.head // 2
     timeline.at(middle)
     folded = []
-    fold = Views.fold
+    apply = Views._apply
     monkeypatch.setattr(
-        Views, "fold", lambda views, facts: (folded.extend(f.position for f in facts), fold(views, facts))
+        Views, "_apply", lambda views, facts: (folded.extend(f.position for f in facts), apply(views, facts))
     )
     assert timeline.at(middle + 3).position == middle + 3
     assert folded == [middle + 1, middle + 2, middle + 3]
