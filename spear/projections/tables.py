@@ -13,7 +13,6 @@ from spear.events.statements import insert
 
 R = TypeVar("R", bound=msgspec.Struct)
 _CACHED_ROWS = 50_000
-_ABSENT = object()
 _encode = msgspec.json.Encoder().encode
 _SEQ = "seq"
 _decode = msgspec.json.Decoder().decode
@@ -125,11 +124,9 @@ class Rows(dict[Any, R | None], Generic[R]):
 
     def look(self, key: str | int) -> R | None:
         """The row as of the last folded event, not to be changed."""
-        found = self.get(key, _ABSENT)
-        if found is _ABSENT:
-            found = self._kept.get(key, _ABSENT)
-        if found is not _ABSENT:
-            return found  # type: ignore[return-value]
+        for rows in (self, self._kept):
+            if key in rows:
+                return rows[key]
         values = self._db.execute(self._select, (key,)).fetchone()
         row = self._kept[key] = None if values is None else self._table.load(values)
         return row

@@ -73,9 +73,9 @@ class Views:
 
     def _fold_together(self, together: Iterable[Sequence[Recorded]]) -> int:
         try:
+            self._db.execute("BEGIN IMMEDIATE")
             for facts in together:
                 self._apply(facts)
-            self._db.execute("BEGIN IMMEDIATE")
             self._sheets.flush()
             self._db.execute("UPDATE checkpoint SET position = ?, hash = ?", (facts[-1].position, facts[-1].hash))
             self._db.execute("COMMIT")
