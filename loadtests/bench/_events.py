@@ -16,6 +16,7 @@ from spear.events.record import Origin
 ORIGIN = Origin("bench", "0123456789abcdef0123456789abcdef")
 HEALTH = {"cpu_usage": "12%", "memory_usage": "40%", "disk_usage": "7%"}
 _SPACE = UUID(int=7)
+_QUESTION = sha256(b"hi").hexdigest()
 _ANSWER = sha256(b"Hello from SPEAR!\n").hexdigest()
 Commit = Sequence[AggregateEvent]
 
@@ -42,10 +43,10 @@ def beats(of: Node) -> Iterator[Commit]:
 
 def executions(name: str, on: Node) -> Iterator[Commit]:
     """Executions for ever, two commits each: requested and started, then completed with its result."""
-    task_id = str(uuid5(_SPACE, f"{name}/task"))
-    for number in range(2**62):
-        execution = _requested(f"{name}/{number}", task_id, on)
-        execution.begin_on(str(uuid5(_SPACE, name)), node_uuid=str(on.id), start=Start.WARM)
+    task_id, instance_id, ids = str(uuid5(_SPACE, f"{name}/task")), str(uuid5(_SPACE, name)), SystemIds()
+    while True:
+        execution = _requested(ids.new(), task_id, on)
+        execution.begin_on(instance_id, node_uuid=str(on.id), start=Start.WARM)
         yield execution.collect_events()
         execution.complete(exit_code=0, sha256=_ANSWER, size=18, content_type="text/plain", duration_us=900)
         yield [*execution.collect_events(), *_result(task_id, str(execution.id)).collect_events()]
@@ -58,16 +59,16 @@ def mixed(name: str, on: Node) -> Iterator[Commit]:
         yield next(kinds[kind])
 
 
-def _requested(name: str, task_id: str, on: Node) -> Execution:
+def _requested(ident: UUID, task_id: str, on: Node) -> Execution:
     return Execution(
-        id=uuid5(_SPACE, name),
+        id=ident,
         task_id=task_id,
         node_uuid=str(on.id),
         mode="sync",
         args=[],
         environment={},
         timeout_ms=0,
-        input_sha256=sha256(b"hi").hexdigest(),
+        input_sha256=_QUESTION,
         input_size=2,
         input_inline="aGk=",
         input_content_type="text/plain",
