@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
-from itertools import cycle
+from itertools import chain, cycle
 from uuid import UUID, uuid5
 
 from eventsourcing.domain import AggregateEvent
@@ -57,6 +57,17 @@ def mixed(name: str, on: Node) -> Iterator[Commit]:
     kinds = beats(on), executions(name, on)
     for kind in cycle((0, 0, 0, 1, 0, 0, 0, 1)):
         yield next(kinds[kind])
+
+
+def streams(kind: str, writers: int) -> list[Iterator[Commit]]:
+    """For each writer its commits of `registrations`, `beats` or `mixed`, for ever; each begins with its node."""
+    made = {
+        "registrations": lambda number, on: registrations(),
+        "beats": lambda number, on: beats(on),
+        "mixed": lambda number, on: mixed(str(number), on),
+    }[kind]
+    nodes = [node(str(number)) for number in range(writers)]
+    return [chain([on.collect_events()], made(number, on)) for number, on in enumerate(nodes)]
 
 
 def _requested(ident: UUID, task_id: str, on: Node) -> Execution:

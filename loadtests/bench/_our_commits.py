@@ -27,15 +27,7 @@ def main(kind: str, writers: int) -> None:
     sys.setswitchinterval(0.0005)
     with disk("commits") as folder, ExitStack() as stack:
         log = _log(folder, stack)
-        nodes = [_events.node(str(number)) for number in range(writers)]
-        for node in nodes:
-            log.commit(node.collect_events(), _events.ORIGIN)
-        made = {
-            "registrations": lambda number, node: _events.registrations(),
-            "beats": lambda number, node: _events.beats(node),
-            "mixed": lambda number, node: _events.mixed(str(number), node),
-        }[kind]
-        streams = [made(number, node) for number, node in enumerate(nodes)]
+        streams = _events.streams(kind, writers)
         _write(log, streams, 0.3)
         print(_write(log, streams, SECONDS))
 

@@ -9,12 +9,12 @@ WRITERS = 64
 
 def main() -> None:
     """Print one line for each kind of event, and what the library does with a single writer."""
-    library = partial(child, "_library_commits.py")
     for kind in ("registrations", "beats", "mixed"):
-        pair = alternate(partial(child, "_our_commits.py", kind, WRITERS), partial(library, WRITERS), rounds=5)
+        ours, library = partial(child, "_our_commits.py", kind), partial(child, "_library_commits.py", kind)
+        pair = alternate(partial(ours, WRITERS), partial(library, WRITERS), rounds=5)
         title = f"durable commits, {WRITERS} writers, {kind}"
         show_rates(title, pair, against=f"library save(), {WRITERS} writers", at_least=10, durable=True)
-    show_fact("durable commits, library save(), 1 writer", f"{library(1):,.0f}/s")
+        show_fact("the same by the library with 1 writer", f"{library(1):,.0f}/s")
 
 
 if __name__ == "__main__":

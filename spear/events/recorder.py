@@ -97,6 +97,7 @@ class ApswRecorder(ApplicationRecorder):
         if not read_only:
             for statement in _SCHEMA:
                 self._db.execute(statement)
+        self._cursor = self._db.cursor()
         if reserve:
             _reserve(path.with_name(path.name + "-wal"))
         self.position, self.digest, self.time_us = self._tip()
@@ -130,7 +131,7 @@ class ApswRecorder(ApplicationRecorder):
         chained = [self._chain(events, origin, time_us) for events, origin in commits]
         rows = [astuple(fact) for facts in chained for fact in facts]
         if len(rows) <= _AT_ONCE:  # one statement is a transaction by itself, and gives the interpreter away once
-            self._db.execute(insertion(_INTO, "", len(rows), _WIDTH), [value for row in rows for value in row])
+            self._cursor.execute(insertion(_INTO, "", len(rows), _WIDTH), [value for row in rows for value in row])
         else:
             with self._transaction():
                 insert(self._db, _INTO, rows)

@@ -10,7 +10,7 @@ import apsw
 _SIZES = (64, 32, 16, 8, 4, 2, 1)  # few sizes, so that every statement stays prepared
 
 
-def insert(db: apsw.Connection, into: str, rows: Sequence[Sequence[Any]], *, tail: str = "") -> None:
+def insert(db: apsw.Connection | apsw.Cursor, into: str, rows: Sequence[Sequence[Any]], *, tail: str = "") -> None:
     """Run `INSERT INTO <into> VALUES ... <tail>` for all rows, which have the same number of values."""
     position = 0
     for size in _SIZES:

@@ -109,7 +109,7 @@ class Rows(dict[Any, R | None], Generic[R]):
     What was taken or set so is written by the next `flush`, and a row that was set to None is removed.
     """
 
-    def __init__(self, db: apsw.Connection, table: Table[R]) -> None:
+    def __init__(self, db: apsw.Cursor, table: Table[R]) -> None:
         super().__init__()
         self._db, self._table = db, table
         self._kept: dict[Any, R | None] = {}
@@ -156,7 +156,7 @@ class Rows(dict[Any, R | None], Generic[R]):
 class Sheets(dict[Table[Any], Rows[Any]]):
     """All tables of one views file, as folds see them."""
 
-    def __init__(self, db: apsw.Connection, tables: Sequence[Table[Any]]) -> None:
+    def __init__(self, db: apsw.Cursor, tables: Sequence[Table[Any]]) -> None:
         super().__init__({table: Rows(db, table) for table in tables})
 
     def flush(self) -> None:

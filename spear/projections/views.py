@@ -41,7 +41,8 @@ class Views:
             self._make_tables()
         if fresh and indexed:
             self.make_indexes()
-        self._sheets = Sheets(self._db, TABLES)
+        self._cursor = self._db.cursor()
+        self._sheets = Sheets(self._cursor, TABLES)
         self._folds = folds()
 
     def _make_tables(self) -> None:
@@ -74,12 +75,12 @@ class Views:
 
     def _fold_together(self, together: Iterable[Sequence[Recorded]]) -> int:
         try:
-            self._db.execute("BEGIN IMMEDIATE")
+            self._cursor.execute("BEGIN IMMEDIATE")
             for facts in together:
                 self._apply(facts)
             self._sheets.flush()
-            self._db.execute("UPDATE checkpoint SET position = ?, hash = ?", (facts[-1].position, facts[-1].hash))
-            self._db.execute("COMMIT")
+            self._cursor.execute("UPDATE checkpoint SET position = ?, hash = ?", (facts[-1].position, facts[-1].hash))
+            self._cursor.execute("COMMIT")
             return facts[-1].position
         except apsw.Error as error:
             self._undo()
