@@ -6,7 +6,7 @@ DEV := $(VENV)/.requirements-dev
 INSTALL = python=$$($(SHELL) scripts/find_python.sh) && "$$python" scripts/install.py $(VENV)
 ARGS ?=
 
-.PHONY: help run run-sms run-spearlet build samples test check format bench load
+.PHONY: help run run-sms run-spearlet build samples proto test check format bench load
 
 help: ## show this help
 	@while IFS= read -r line; do case "$$line" in [a-z]*": "*"## "*) \
@@ -27,6 +27,9 @@ build: $(RUN) ## install what running needs and compile every module
 
 samples: $(DEV) ## build the sample agents into samples/build
 	@$(PY) scripts/build_samples.py $(ARGS)
+
+proto: $(DEV) ## generate the Python of proto/
+	@$(PY) -m scripts.make_proto $(ARGS)
 
 test: $(DEV) ## set up everything and run every test
 	@$(SHELL) scripts/install_browser.sh

@@ -1,0 +1,1 @@
+"""The gRPC door: translate messages into service calls and back, and decide nothing; only `server` touches sockets."""

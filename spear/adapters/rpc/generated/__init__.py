@@ -1,0 +1,1 @@
+"""What `make proto` made of proto/; never edited by hand."""
