@@ -170,6 +170,9 @@ KEYS: tuple[Key, ...] = (
         env="SMS_GRPC_TLS_CERT_PATH", meaning="The certificate chain of gRPC, PEM."),
     Key("grpc.key_path", "grpc_tls.key_path", PATH_OR_NONE, "",
         env="SMS_GRPC_TLS_KEY_PATH", meaning="The private key of gRPC, PEM."),
+    Key("grpc.max_message_bytes", "grpc_max_message_bytes", BYTES, 4194304,
+        env="SMS_GRPC_MAX_MESSAGE_BYTES SPEARLET_GRPC_MAX_MESSAGE_BYTES",
+        meaning="Bytes that one gRPC request may have."),
 
     Key("http.addr", "http_addr", ADDRESS, "127.0.0.1:8080",
         env="SMS_HTTP_ADDR", flags="--http-addr", meaning="Where HTTP listens."),

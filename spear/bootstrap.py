@@ -16,6 +16,8 @@ from admin.client import Api
 from spear.adapters.hub import HubBell
 from spear.adapters.rest.app import make_app
 from spear.adapters.rest.server import HttpServer
+from spear.adapters.rpc.app import make_services
+from spear.adapters.rpc.server import RpcServer
 from spear.adapters.runtimes.table import RUNTIMES
 from spear.adapters.storage.artifacts import SmsFiles
 from spear.adapters.storage.blobs import FileBlobStore
@@ -60,6 +62,7 @@ def serving(config: Config, *, failed: Callable[[str], None], progress: Progress
     _refuse_to_pretend(config)
     with ExitStack() as stack:
         listener = _listener(stack, config, "http_addr")
+        rpc = _rpc_listener(stack, config)
         admin = _listener(stack, config, "web_admin_addr") if config.enable_web_admin else None
         running = stack.enter_context(loops(failed))
         with _told_in_one_line(config):
@@ -67,7 +70,10 @@ def serving(config: Config, *, failed: Callable[[str], None], progress: Progress
             node = OwnNode("")
             platform = _platform(base, config, node=node, spawn=running.spawn, stack=stack)
             _start_role(platform, base, running, node)
+        stack.callback(rpc.close)
         stack.callback(_wind_down, platform)
+        rpc.serve(make_services(platform))
+        stack.callback(rpc.stop_accepting)
         app = make_app(platform)
         listener.serve(app)
         if admin is not None:
@@ -113,6 +119,13 @@ def _listener(stack: ExitStack, config: Config, field: str) -> HttpServer:
     listener = HttpServer(getattr(config, field), key=config.setting(field).key.name, tls=config.http_tls)
     stack.callback(listener.close)
     return listener
+
+
+def _rpc_listener(stack: ExitStack, config: Config) -> RpcServer:
+    key, most = config.setting("grpc_addr").key.name, config.grpc_max_message_bytes
+    rpc = RpcServer(config.grpc_addr, key=key, tls=config.grpc_tls, max_message_bytes=most)
+    stack.callback(rpc.close)
+    return rpc
 
 
 @dataclass(frozen=True)

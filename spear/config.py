@@ -100,6 +100,7 @@ class Config:
     bus_addr: Address
     http_tls: Tls
     grpc_tls: Tls
+    grpc_max_message_bytes: int
     enable_web_admin: bool
     enable_swagger: bool
     cors_enabled: bool

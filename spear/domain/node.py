@@ -91,6 +91,12 @@ class Node(Aggregate):
         http_port: int
         metadata: dict[str, str]
 
+    class NodeRegisteredAgain(Aggregate.Event):
+        ip_address: str
+        port: int
+        http_port: int
+        metadata: dict[str, str]
+
     class NodeUpdated(Aggregate.Event):
         ip_address: str
         port: int
@@ -113,6 +119,13 @@ class Node(Aggregate):
         self.metadata = metadata
         self.status: str = NodeStatus.ONLINE
         self.deleted = False
+
+    def register_again(self, *, ip_address: str, port: int, http_port: int, metadata: dict[str, str]) -> None:
+        """The machine is back as it is now, even if it was deleted; one that did not change records nothing."""
+        known = (self.ip_address, self.port, self.http_port, self.metadata)
+        now = (ip_address, port, http_port, metadata)
+        if self.deleted or self.status != NodeStatus.ONLINE or now != known:
+            self._registered_again(*now)
 
     def update(
         self,
@@ -167,6 +180,12 @@ class Node(Aggregate):
     def _check_present(self) -> None:
         if self.deleted:
             raise NotFound.noun("node", self.id)
+
+    @event(NodeRegisteredAgain)
+    def _registered_again(self, ip_address: str, port: int, http_port: int, metadata: dict[str, str]) -> None:
+        self.ip_address, self.port, self.http_port = ip_address, port, http_port
+        self.metadata = metadata
+        self.status, self.deleted = NodeStatus.ONLINE, False
 
     @event(NodeUpdated)
     def _updated(self, ip_address: str, port: int, http_port: int, status: str, metadata: dict[str, str]) -> None:

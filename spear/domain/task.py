@@ -132,6 +132,14 @@ class Task(Aggregate):
         if not self.unregistered and self.status is TaskStatus.ACTIVE:
             self._deactivated(reason)
 
+    def report(self, status: TaskStatus, reason: str) -> None:
+        """A node says whether it has instances."""
+        self._check_present()
+        if status is TaskStatus.ACTIVE:
+            self.activate(reason)
+        else:
+            self.deactivate(reason)
+
     def unregister(self, reason: str) -> None:
         """The task takes no more work; its history stays."""
         self._check_present()

@@ -53,12 +53,21 @@ NODES = Table("nodes", NodeRow)  # other queries look at every node: fleets are 
 RESOURCES = Table("resources", ResourceRow)
 
 
-def _registered(sheets: Sheets, fact: Recorded, e: Node.NodeRegistered) -> None:
+def _registered(sheets: Sheets, fact: Recorded, e: Node.NodeRegistered | Node.NodeRegisteredAgain) -> None:
     row = NodeRow(
         fact.originator_id, fact.position, e.ip_address, e.port, e.http_port, NodeStatus.ONLINE.value,
         fact.time_us, fact.time_us, e.metadata, {},
     )  # fmt: skip
     sheets[NODES][row.uuid] = row
+
+
+def _registered_again(sheets: Sheets, fact: Recorded, e: Node.NodeRegisteredAgain) -> None:
+    row = sheets[NODES][fact.originator_id]
+    if row is None:  # it was deleted meanwhile
+        _registered(sheets, fact, e)
+        return
+    row.ip_address, row.port, row.http_port, row.metadata = e.ip_address, e.port, e.http_port, e.metadata
+    row.status = NodeStatus.ONLINE.value
 
 
 def _updated(sheets: Sheets, fact: Recorded, e: Node.NodeUpdated) -> None:
@@ -145,6 +154,7 @@ def _outcome(sheets: Sheets, fact: Recorded, e: OutcomeReported) -> None:
 
 FOLDS = {
     Node.NodeRegistered: _registered,
+    Node.NodeRegisteredAgain: _registered_again,
     Node.NodeUpdated: _updated,
     Node.NodeLost: _lost,
     Node.NodeRecovered: _recovered,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
 from time import monotonic
+from uuid import UUID
 
 import msgspec
 
@@ -36,7 +37,7 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What somebody asks a task to do; `timeout_ms` 0 means the task's own limit."""
+    """What somebody asks a task to do; `timeout_ms` 0 means the task's own limit, `execution_id` "" any new one."""
 
     input: bytes = b""
     input_content_type: str = OUTPUT_CONTENT_TYPE
@@ -47,6 +48,16 @@ class Call:
     node_uuid: str = ""
     idempotency_key: str = ""
     output_content_type: str = OUTPUT_CONTENT_TYPE
+    execution_id: str = ""
+
+    @property
+    def once(self) -> bool:
+        """Whether asking twice means the same execution."""
+        return bool(self.idempotency_key or self.execution_id)
+
+
+def _nobody(execution_id: str) -> None:
+    """Nobody wants to know the id before the end."""
 
 
 class Executions:
@@ -66,17 +77,20 @@ class Executions:
         self._unit, self._reader, self._runs, self._tasks = unit, reader, runs, tasks
         self._contents, self._ids, self._spawn = contents, ids, spawn
 
-    def request(self, origin: Origin, task: TaskRow, call: Call) -> tuple[str, Outcome | None]:
+    def request(
+        self, origin: Origin, task: TaskRow, call: Call, *, told: Callable[[str], None] = _nobody
+    ) -> tuple[str, Outcome | None]:
         """Run a task: the execution's id, and its outcome unless the caller does not wait or had asked before.
 
-        Raises `Overloaded` when the queue is full and `Unavailable` while stopping; nothing is recorded then.
+        `told` hears the id of a new execution before its end is waited for. Raises `Overloaded` when the queue is full and `Unavailable` while stopping; nothing is recorded then.
         """
         self._check_reach(call.node_uuid or task.node_uuid)
         with self._contents.keep_bytes(call.input) as kept:
             execution = self._new(task, call, kept)
             work = self._take_on(origin, task, execution, call)
         if work is None:
-            return self._asked_before(str(execution.id), _fingerprint(call) if call.idempotency_key else ""), None
+            return self._asked_before(str(execution.id), task, _fingerprint(call) if call.once else ""), None
+        told(work.execution_id)
         if call.mode is Mode.ASYNC:
             self._spawn(in_background(self._runs, work))
             return work.execution_id, None
@@ -91,7 +105,7 @@ class Executions:
     def _take_on(self, origin: Origin, task: TaskRow, execution: Execution, call: Call) -> Work | None:
         work = self._enter(origin, task, execution, call.input, call)
         try:
-            self._runs.request(work, execution, may_run=not call.idempotency_key)
+            self._runs.request(work, execution, may_run=not call.once)
         except Conflict:
             self._runs.abandon(work)
             return None
@@ -100,10 +114,14 @@ class Executions:
             raise
         return work
 
+    def _id(self, task: TaskRow, call: Call) -> UUID:
+        if call.execution_id:
+            return as_uuid("execution", call.execution_id)
+        return idempotent_id(task.task_id, call.idempotency_key) if call.idempotency_key else self._ids.new()
+
     def _new(self, task: TaskRow, call: Call, kept: Content) -> Execution:
-        key = call.idempotency_key
         return Execution(
-            id=idempotent_id(task.task_id, key) if key else self._ids.new(),
+            id=self._id(task, call),
             task_id=task.task_id,
             node_uuid=call.node_uuid or self._runs.node.uuid,
             mode=call.mode.value,
@@ -114,7 +132,7 @@ class Executions:
             input_size=kept.size,
             input_inline=kept.inline,
             input_content_type=call.input_content_type,
-            fingerprint=_fingerprint(call) if key else "",
+            fingerprint=_fingerprint(call) if call.once else "",
         )
 
     def _enter(self, origin: Origin, task: TaskRow, execution: Execution, data: bytes, call: Call) -> Work:
@@ -122,11 +140,11 @@ class Executions:
         waits = call.mode is Mode.SYNC
         return self._runs.enter(task, spec, origin=origin, waits=waits, output_content_type=call.output_content_type)
 
-    def _asked_before(self, execution_id: str, fingerprint: str) -> str:
+    def _asked_before(self, execution_id: str, task: TaskRow, fingerprint: str) -> str:
         row = self.get(execution_id)
-        if row.fingerprint != fingerprint:
+        if (row.task_id, row.fingerprint) != (task.task_id, fingerprint):
             raise Refused(
-                "Idempotency-Key: this key was used for a different request of the same task",
+                "Idempotency-Key, execution_id: it was used for a different request, or by a request without one",
                 code="IDEMPOTENCY_KEY_REUSED",
                 details={"execution_id": execution_id},
             )

@@ -34,11 +34,20 @@ class Nodes:
         self._heartbeat_timeout_s = heartbeat_timeout_s
 
     def register(
-        self, origin: Origin, *, ip_address: str, port: int, http_port: int, metadata: dict[str, str]
+        self, origin: Origin, *, uuid: str = "", ip_address: str, port: int, http_port: int, metadata: dict[str, str]
     ) -> tuple[str, Committed]:
-        """Add a node; returns the uuid that it gets."""
-        node = Node(id=self._ids.new(), ip_address=ip_address, port=port, http_port=http_port, metadata=metadata)
-        return str(node.id), self._unit.save(origin, node)
+        """Add a node; returns its uuid, a new one unless it names its own. One that is known is welcomed back."""
+        ident = as_uuid("node", uuid) if uuid else self._ids.new()
+
+        def attempt() -> Committed:
+            node = self._unit.load(Node, ident) if uuid else None
+            if node is None:
+                node = Node(id=ident, ip_address=ip_address, port=port, http_port=http_port, metadata=metadata)
+                return self._unit.save(origin, node)
+            node.register_again(ip_address=ip_address, port=port, http_port=http_port, metadata=metadata)
+            return self._unit.save(origin, node, more=[node.observe(Heartbeat, health_info={})])
+
+        return str(ident), retrying(attempt)
 
     def get(self, uuid: str, *, reader: Reader | None = None) -> NodeRow:
         """The node; raises `NotFound`."""

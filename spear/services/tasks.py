@@ -4,7 +4,7 @@ import re
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from spear.domain.task import Endpoint, Executable, ExecutableType, Task
+from spear.domain.task import Endpoint, Executable, ExecutableType, Task, TaskStatus
 from spear.errors import Invalid, NotFound
 from spear.events.record import Committed, Origin
 from spear.ports import Ids, Limits
@@ -131,6 +131,16 @@ class Tasks:
                 owner.release(task.endpoint, str(task.id))
                 changed.append(owner)
             return self._unit.save(origin, *changed)
+
+        return retrying(attempt)
+
+    def report_status(self, origin: Origin, task_id: str, status: TaskStatus, reason: str) -> Committed:
+        """A node says that it has instances of the task (ACTIVE) or none any more; raises `NotFound`."""
+
+        def attempt() -> Committed:
+            task = self._unit.get(Task, task_id)
+            task.report(status, reason)
+            return self._unit.save(origin, task)
 
         return retrying(attempt)
 

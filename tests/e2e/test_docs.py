@@ -36,6 +36,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.mark.parametrize(("page", "block"), blocks())
 def test_a_documented_command_works(server: Server, page: str, block: str) -> None:
     script = block.replace("localhost:8080", f"localhost:{server.port}")
+    script = script.replace("localhost:50051", f"localhost:{server.grpc_port}")
     script = script.replace("localhost:8081", f"localhost:{server.admin_port}").replace("curl ", "curl -f ")
     environment = os.environ | {"PATH": f"{ROOT / '.venv/bin'}:{os.environ['PATH']}", "FREE_PORT": str(free_port())}
     done = subprocess.run(

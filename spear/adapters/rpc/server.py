@@ -1,0 +1,117 @@
+"""A gRPC server whose calls are greenlets; it stops without cutting answers off."""
+
+import socket
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
+from functools import cache
+from typing import Any, ParamSpec, TypeVar
+
+import gevent
+import grpc
+from grpc.experimental.gevent import init_gevent
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_health.v1.health_pb2 import HealthCheckResponse
+from grpc_reflection.v1alpha import reflection
+
+from spear.adapters.rpc.calls import Service, Streams, handlers
+from spear.config import Address, Tls
+from spear.errors import StartupError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+MOST_CALLS = 1024
+LAST_ANSWERS_S = 1.0
+_FOR_EVER_S = 1e6
+_MINUTE_MS = 60_000
+_OPTIONS = {
+    "grpc.so_reuseport": 0,  # else a second process would share the port in silence
+    "grpc.keepalive_time_ms": _MINUTE_MS,
+    "grpc.keepalive_timeout_ms": 20_000,
+    "grpc.http2.min_ping_interval_without_data_ms": 10_000,
+    "grpc.keepalive_permit_without_calls": 1,
+    "grpc.max_metadata_size": 16_384,
+}
+
+
+class _Greenlets(Executor):
+    """Runs each call in a greenlet of its own; the server bounds how many there are."""
+
+    def submit(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
+        done: Future[T] = Future()
+
+        def run() -> None:
+            result = work(*args, **kwargs)  # grpc catches what it raises; a killed greenlet still counts as done
+            done.set_result(result)
+
+        gevent.spawn(run).link(lambda _: done.done() or done.cancel())
+        return done
+
+
+@cache
+def _on_the_hub() -> None:
+    """Make grpc wait on gevent's hub; before it makes its first queue, and once."""
+    init_gevent()
+
+
+class RpcServer:
+    """One listening address; `key` names its configuration key when it cannot be bound."""
+
+    def __init__(self, address: Address, *, key: str, tls: Tls, max_message_bytes: int) -> None:
+        _on_the_hub()
+        _probe(address, key)
+        options = {**_OPTIONS, "grpc.max_receive_message_length": max_message_bytes}
+        self._server = grpc.server(_Greenlets(), options=list(options.items()), maximum_concurrent_rpcs=MOST_CALLS)
+        self._health = health.HealthServicer()
+        self._serving = False
+        self.port = _bind(self._server, address, key, tls)
+
+    def serve(self, services: Sequence[Service]) -> None:
+        """Begin to answer for these services, for their health and for their descriptions."""
+        names = [service.DESCRIPTOR.full_name for service in services]
+        self._server.add_generic_rpc_handlers(handlers(services, Streams()))
+        reflection.enable_server_reflection((*names, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        for name in ("", *names):
+            self._health.set(name, HealthCheckResponse.SERVING)
+        self._server.start()
+        self._serving = True
+
+    def stop_accepting(self) -> None:
+        """Take no more calls; those that there are go on."""
+        if self._serving:
+            self._health.enter_graceful_shutdown()
+        self._server.stop(_FOR_EVER_S)
+
+    def close(self) -> None:
+        """Stop accepting and give calls under way `LAST_ANSWERS_S` seconds; may be called twice."""
+        self._server.stop(LAST_ANSWERS_S).wait(LAST_ANSWERS_S + 1)
+
+
+def _bind(server: grpc.Server, address: Address, key: str, tls: Tls) -> int:
+    credentials = _credentials(tls)
+    try:
+        if credentials is None:
+            return int(server.add_insecure_port(str(address)))
+        return int(server.add_secure_port(str(address), credentials))
+    except RuntimeError as error:
+        raise StartupError(f"{key}: cannot listen on {address}: {error}") from None
+
+
+def _probe(address: Address, key: str) -> None:
+    """Raise `StartupError` with the system's reason when the address cannot be bound; grpc itself does not say it."""
+    with socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address.host, address.port))
+        except OSError as error:
+            raise StartupError(f"{key}: cannot listen on {address}: {error.strerror}") from None
+
+
+def _credentials(tls: Tls) -> Any:
+    if not tls.enabled or tls.cert_path is None or tls.key_path is None:
+        return None
+    try:
+        pair = tls.key_path.read_bytes(), tls.cert_path.read_bytes()
+    except OSError as error:
+        raise StartupError(f"grpc.cert_path, grpc.key_path: cannot read {error.filename}: {error.strerror}") from None
+    return grpc.ssl_server_credentials([pair])

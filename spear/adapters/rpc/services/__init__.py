@@ -1,0 +1,1 @@
+"""One file for each gRPC service, or for those of one noun."""

@@ -1,0 +1,75 @@
+"""One real server process for the whole suite, a channel to it, and a stub for each service."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import grpc
+import pytest
+
+from spear.adapters.rpc.generated.sms import events_pb2, execution_pb2, node_pb2, placement_pb2, task_pb2
+from spear.adapters.rpc.generated.spearlet import function_pb2, instance_pb2, object_pb2
+from tests.rpc._wire import Stub, connected
+from tests.server import Server
+
+FILES = (
+    node_pb2, task_pb2, placement_pb2, events_pb2, execution_pb2, function_pb2, instance_pb2, object_pb2,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server in role all that every test of the suite shares."""
+    with Server(tmp_path_factory.mktemp("rpc")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def channel(server: Server) -> Iterator[grpc.Channel]:
+    """A channel to the shared server."""
+    with connected(server) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def stub(channel: grpc.Channel) -> Callable[[str], Any]:
+    """The stub of a service, by its full name."""
+    services = {s.full_name: (file, s.name) for file in FILES for s in file.DESCRIPTOR.services_by_name.values()}
+    return lambda name: Stub(channel, *services[name])
+
+
+@pytest.fixture(scope="session")
+def nodes(stub):
+    return stub("sms.NodeService")
+
+
+@pytest.fixture(scope="session")
+def tasks(stub):
+    return stub("sms.TaskService")
+
+
+@pytest.fixture(scope="session")
+def invocations(stub):
+    return stub("spearlet.InvocationService")
+
+
+@pytest.fixture(scope="session")
+def executions(stub):
+    return stub("spearlet.ExecutionService")
+
+
+@pytest.fixture(scope="session")
+def objects(stub):
+    return stub("spearlet.ObjectService")
+
+
+@pytest.fixture(scope="session")
+def hello(server: Server) -> str:
+    """The task id of the hello agent."""
+    return server.register("hello")
+
+
+@pytest.fixture
+def fresh() -> str:
+    """A uuid that nobody used."""
+    return str(uuid4())

@@ -1,0 +1,201 @@
+"""Each operation records the same facts whether it comes by REST or by gRPC."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from spear.adapters.rpc.generated.sms import placement_pb2, task_pb2
+from spear.adapters.rpc.generated.spearlet import function_pb2
+from tests.rest.conftest import done
+from tests.server import Server, eventually
+
+Act = Callable[[], Any]
+NODE = {"ip_address": "10.0.0.1", "port": 50052, "http_port": 8081, "metadata": {"zone": "a"}}
+RESOURCES = {"cpu_usage_percent": 12.5, "total_memory_bytes": 1024, "resource_metadata": {"gpu": "none"}}
+TASK = {
+    "name": "both", "version": "1.2", "description": "by two doors", "capabilities": ["chat"], "metadata": {"a": "b"},
+    "config": {"limits.concurrency": "3"},
+}  # fmt: skip
+EXECUTABLE = {"uri": "sms+file://nothing", "name": "n", "args": ["x"], "env": {"A": "1"}}
+_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+def facts(server: Server, door: str, act: Act) -> list[tuple[str, Any]]:
+    """What `act` recorded by this door: topics and states, without ids, durations and times."""
+    before = server.get("/api/v1/events", params={"after": -1}).json()["head"]
+    act()
+    query = {"after": before, "limit": 1000}
+    events = [e for e in server.get("/api/v1/events", params=query).json()["events"] if e["actor"] == door]
+    return [(e["topic"], _plain(e["data"])) for e in events]
+
+
+def _plain(data: dict[str, Any]) -> Any:
+    data = {name: value for name, value in data.items() if name != "duration_us"}
+    return json.loads(_ID.sub("<id>", json.dumps(data, sort_keys=True)))
+
+
+def same(server: Server, by_rest: Act, by_grpc: Act) -> list[str]:
+    """The topics that both doors recorded, after comparing all there is to compare."""
+    rest, grpc = facts(server, "rest", by_rest), facts(server, "grpc", by_grpc)
+    assert rest == grpc
+    return [topic for topic, _ in grpc]
+
+
+@pytest.fixture
+def two(server, nodes) -> list[str]:
+    """Two fresh nodes."""
+    return [nodes.RegisterNode(node=NODE).node_uuid for _ in range(2)]
+
+
+def test_registering_a_node(server, nodes):
+    found = same(
+        server,
+        lambda: done(server.post("/api/v1/nodes", json=NODE), 201),
+        lambda: nodes.RegisterNode(node=NODE),
+    )
+    assert found == ["node.NodeRegistered"]
+
+
+def test_changing_a_node(server, nodes, two):
+    changed = {**NODE, "port": 7, "status": "draining", "metadata": {}}
+    found = same(
+        server,
+        lambda: done(server.call("PUT", f"/api/v1/nodes/{two[0]}", json=changed)),
+        lambda: nodes.UpdateNode(node={**changed, "uuid": two[1]}),
+    )
+    assert found == ["node.NodeUpdated", "node.Heartbeat"]
+
+
+def test_a_heartbeat(server, nodes, two):
+    health = {"cpu_usage": "45%"}
+    found = same(
+        server,
+        lambda: done(server.post(f"/api/v1/nodes/{two[0]}/heartbeat", json={"health_info": health})),
+        lambda: nodes.Heartbeat(uuid=two[1], health_info=health),
+    )
+    assert found == ["node.Heartbeat"]
+
+
+def test_reporting_resources(server, nodes, two):
+    found = same(
+        server,
+        lambda: done(server.call("PUT", f"/api/v1/nodes/{two[0]}/resource", json=RESOURCES)),
+        lambda: nodes.UpdateNodeResource(resource={**RESOURCES, "node_uuid": two[1]}),
+    )
+    assert found == ["node.ResourcesReported"]
+
+
+def test_deleting_a_node(server, nodes, two):
+    found = same(
+        server,
+        lambda: done(server.call("DELETE", f"/api/v1/nodes/{two[0]}")),
+        lambda: nodes.DeleteNode(uuid=two[1]),
+    )
+    assert found == ["node.NodeDeleted"]
+
+
+def test_reporting_an_outcome(server, stub, two):
+    said = {"decision_id": "d", "request_id": "r", "task_id": "t", "error_message": "busy"}
+    path = "/api/v1/placement/invocations/report-outcome"
+    found = same(
+        server,
+        lambda: done(server.post(path, json={**said, "node_uuid": two[0], "outcome_class": "overloaded"})),
+        lambda: stub("sms.PlacementService").ReportInvocationOutcome(
+            **said, node_uuid=two[1], outcome_class=placement_pb2.INVOCATION_OUTCOME_CLASS_OVERLOADED
+        ),
+    )
+    assert found == ["node.OutcomeReported"]
+
+
+def test_placing_records_nothing_and_finds_the_same_nodes(server, stub, hello):
+    path = "/api/v1/placement/invocations/place"
+    asked = {"request_id": "r", "task_id": hello, "max_candidates": 5}
+    by_rest = done(server.post(path, json=asked))["candidates"]
+    by_grpc = stub("sms.PlacementService").PlaceInvocation(**asked).candidates
+    assert [c["node_uuid"] for c in by_rest] == [c.node_uuid for c in by_grpc]
+    assert same(server, lambda: server.post(path, json=asked), lambda: None) == []
+
+
+def test_registering_and_unregistering_a_task(server, tasks):
+    ids = {}
+
+    def by_rest() -> None:
+        body = {**TASK, "priority": "high", "endpoint": "Both", "executable": {"type": "wasm", **EXECUTABLE}}
+        ids["rest"] = done(server.post("/api/v1/tasks", json=body))["task_id"]
+        done(server.call("DELETE", f"/api/v1/tasks/{ids['rest']}", json={"reason": "over"}))
+
+    def by_grpc() -> None:
+        executable = {"type": task_pb2.EXECUTABLE_TYPE_WASM, **EXECUTABLE}
+        asked = {**TASK, "priority": task_pb2.TASK_PRIORITY_HIGH, "endpoint": "Both", "executable": executable}
+        answer = tasks.RegisterTask(**asked)
+        assert (answer.success, answer.task.endpoint) == (True, "both"), answer.message
+        assert tasks.UnregisterTask(task_id=answer.task_id, reason="over").success
+
+    assert same(server, by_rest, by_grpc) == [
+        "task.TaskCreated", "endpoint.EndpointClaimed", "task.TaskUnregistered", "endpoint.EndpointReleased",
+    ]  # fmt: skip
+
+
+def test_a_cold_and_a_warm_run(server, invocations):
+    cold, warm = server.register("hello"), server.register("hello")
+
+    def by_rest() -> None:
+        for _ in range(2):
+            done(server.run(cold, environment={"A": "1"}, input_base64="aGk="))
+
+    def by_grpc() -> None:
+        for _ in range(2):
+            invocations.Invoke(task_id=warm, environment={"A": "1"}, input={"data": b"hi"})
+
+    found = same(server, by_rest, by_grpc)
+    assert found.count("execution.ExecutionCompleted") == found.count("object.ObjectPut") == 2
+    assert found.count("instance.InstanceStarted") == 1
+
+
+def test_a_run_that_fails(server, invocations):
+    one, other = server.register("exit3"), server.register("exit3")
+    found = same(server, lambda: server.run(one, input_base64=""), lambda: invocations.Invoke(task_id=other))
+    assert found[-1] == "execution.ExecutionFailed"
+
+
+def test_an_asynchronous_run_that_is_terminated(server, invocations, executions):
+    one, other = server.register("sleep"), server.register("sleep")
+
+    def until_it_runs(execution_id: str) -> str:
+        path = f"/api/v1/executions/{execution_id}"
+        eventually(lambda: server.get(path).json()["status"] == "running")
+        return execution_id
+
+    def by_rest() -> None:
+        begun = until_it_runs(done(server.run(one, mode="async", input_base64=""), 202)["execution_id"])
+        done(server.post(f"/api/v1/executions/{begun}/terminate", json={"reason": "enough"}))
+
+    def by_grpc() -> None:
+        begun = invocations.Invoke(task_id=other, mode=function_pb2.EXECUTION_MODE_ASYNC).execution_id
+        assert executions.TerminateExecution(execution_id=until_it_runs(begun), reason="enough").success
+
+    assert same(server, by_rest, by_grpc)[-1] == "execution.ExecutionCancelled"
+
+
+def test_the_life_of_an_object(server, objects, fresh):
+    def by_rest() -> None:
+        path = f"/api/v1/objects/{fresh}"
+        kind = {"Content-Type": "application/octet-stream"}
+        assert server.call("PUT", path, data=b"one", headers={**kind, "X-Object-Meta-Colour": "red"}).status_code == 201
+        assert server.call("PUT", path, data=b"two" * 5000, headers=kind).status_code == 200
+        for method, what in (("POST", "/refs"), ("DELETE", "/refs"), ("POST", "/pin"), ("DELETE", "/pin")):
+            done(server.call(method, path + what))
+        done(server.call("DELETE", path))
+
+    def by_grpc() -> None:
+        key = f"{fresh[:-12]}{int(fresh[-12:], 16) ^ 1:012x}"
+        assert objects.PutObject(key=key, value=b"one", metadata={"colour": "red"}).success
+        assert objects.PutObject(key=key, value=b"two" * 5000, overwrite=True).success
+        for method in (objects.AddObjectRef, objects.RemoveObjectRef, objects.PinObject, objects.UnpinObject):
+            assert method(key=key).success
+        assert objects.DeleteObject(key=key).deleted
+
+    assert len(same(server, by_rest, by_grpc)) == 7

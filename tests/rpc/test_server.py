@@ -1,0 +1,178 @@
+"""The server itself: calls side by side, streams, limits, what cannot be read, health, reflection, roles and the end."""
+
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from spear.adapters.rpc.calls import MOST_STREAMS
+from spear.adapters.rpc.generated.sms import events_pb2, mcp_registry_pb2, node_pb2
+from spear.adapters.rpc.generated.spearlet import function_pb2
+from tests.rpc._wire import Stub, connected, refused
+from tests.server import Server, events_of, eventually
+
+MIB = 1024 * 1024
+EVERYTHING, NOTHING = {"selector": {"all": {}}}, {"selector": {"stream": "type.nothing"}}
+
+
+def raw(channel: grpc.Channel, method: str, data: bytes) -> bytes:
+    """One call of bytes."""
+    return channel.unary_unary(method)(data, timeout=30)
+
+
+def test_calls_go_on_side_by_side(server, nodes, invocations):
+    sleeper = server.register("sleep", config={"limits.concurrency": "8"})
+    runs = [invocations.Invoke.later(task_id=sleeper) for _ in range(8)]
+    registered = [nodes.RegisterNode.later(node={"ip_address": "10.0.0.1", "port": 1}) for _ in range(64)]
+    assert all(call.result().success for call in registered)
+    listed = {"task_id": sleeper, "status": "running"}
+    asked = eventually(lambda: (e := server.get("/api/v1/executions", params=listed).json()["executions"])[7:] and e)
+    assert not any(run.done() for run in runs)
+    for execution in asked:
+        server.post(f"/api/v1/executions/{execution['execution_id']}/terminate")
+    assert [run.result().status for run in runs] == [function_pb2.EXECUTION_STATUS_TERMINATED] * 8
+
+
+def test_a_stream_gives_way_to_other_calls(stub, nodes):
+    stream = stub("sms.EventsService").SubscribeEvents(**EVERYTHING)
+    first = next(stream)
+    uuid = nodes.RegisterNode(node={"ip_address": "10.0.0.9", "port": 9}).node_uuid
+    assert next(event for event in stream if event.resource_id == uuid).seq > first.seq
+    stream.cancel()
+
+
+def test_streams_are_bounded_and_one_that_is_cancelled_makes_room(stub):
+    follow = stub("sms.EventsService").SubscribeEvents
+    streams = [follow(**NOTHING) for _ in range(MOST_STREAMS)]
+    for stream in streams:
+        stream.initial_metadata()
+    with refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "streams are open"):
+        next(follow(**NOTHING))
+    for stream in streams:
+        stream.cancel()
+
+    def has_room() -> bool:
+        again = follow(**NOTHING)
+        again.initial_metadata()
+        accepted = again.is_active()
+        again.cancel()
+        return accepted
+
+    eventually(has_room)
+
+
+@pytest.mark.parametrize("method", ["/sms.NodeService/GetNode", "/sms.EventsService/SubscribeEvents"])
+def test_bytes_that_are_no_message_are_the_callers_mistake(channel, method):
+    with refused(grpc.StatusCode.INVALID_ARGUMENT, "cannot be read"):
+        if "Subscribe" in method:
+            list(channel.unary_stream(method)(b"\xff\xff\xff", timeout=30))
+        else:
+            raw(channel, method, b"\xff\xff\xff")
+
+
+def test_a_text_that_is_not_utf_8_is_the_callers_mistake(channel):
+    with refused(grpc.StatusCode.INVALID_ARGUMENT, "cannot be read as sms.GetNodeRequest"):
+        raw(channel, "/sms.NodeService/GetNode", b"\x0a\x02\xc3\x28")
+
+
+def test_a_message_over_the_limit_is_refused_and_one_below_it_is_not(objects):
+    with refused(grpc.StatusCode.RESOURCE_EXHAUSTED, "larger"):
+        objects.PutObject(key="large", value=bytes(4 * MIB))
+    assert objects.PutObject(key="large", value=bytes(4 * MIB - 100), overwrite=True).success
+
+
+def test_the_limit_on_messages_can_be_set(tmp_path, monkeypatch):
+    monkeypatch.setenv("SMS_GRPC_MAX_MESSAGE_BYTES", "1000")
+    with Server(tmp_path / "data") as small, connected(small) as channel:
+        ask = Stub(channel, node_pb2, "NodeService").GetNode
+        pytest.raises(grpc.RpcError, ask, uuid="x" * 1000).match("RESOURCE_EXHAUSTED")
+        pytest.raises(grpc.RpcError, ask, uuid="x" * 900).match("NOT_FOUND")
+
+
+def test_what_is_no_method_and_what_has_nothing_behind_it_are_unimplemented(channel):
+    with refused(grpc.StatusCode.UNIMPLEMENTED):
+        raw(channel, "/sms.NodeService/Explode", b"")
+    with refused(grpc.StatusCode.UNIMPLEMENTED, "sms.McpRegistryService.ListMcpServers is not served"):
+        Stub(channel, mcp_registry_pb2, "McpRegistryService").ListMcpServers()
+    with refused(grpc.StatusCode.UNIMPLEMENTED, "sms.McpRegistryService.WatchMcpServers is not served"):
+        next(Stub(channel, mcp_registry_pb2, "McpRegistryService").WatchMcpServers())
+
+
+def test_noise_on_the_port_is_survived(server, nodes):
+    for noise in (b"GET / HTTP/1.1\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 100, b"\x00" * 5000):
+        with socket.create_connection(("127.0.0.1", server.grpc_port), timeout=10) as connection:
+            connection.sendall(noise)
+    assert nodes.ListNodes().nodes
+
+
+def test_events_by_this_door_carry_its_name_and_the_callers_request_id(server, nodes, fresh):
+    wanted = f"test-{fresh}"
+    nodes.RegisterNode(node={"uuid": fresh, "ip_address": "h", "port": 1}, sent=(("x-request-id", wanted),))
+    (event,) = events_of(server, ["NodeRegistered"], noun="node", ident=fresh)
+    assert (event["actor"], event["correlation"]) == ("grpc", wanted)
+
+
+def test_a_request_id_that_is_no_plain_word_is_replaced(server, nodes, fresh):
+    nodes.RegisterNode(node={"uuid": fresh, "ip_address": "h", "port": 1}, sent=(("x-request-id", "a b" * 99),))
+    (event,) = events_of(server, ["NodeRegistered"], noun="node", ident=fresh)
+    assert len(event["correlation"]) == 32
+
+
+def test_health_is_told_for_the_server_and_for_each_service(channel):
+    health = health_pb2_grpc.HealthStub(channel)
+    for name in ("", "sms.NodeService", "spearlet.InvocationService"):
+        answer = health.Check(health_pb2.HealthCheckRequest(service=name), timeout=30)
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    with refused(grpc.StatusCode.NOT_FOUND):
+        health.Check(health_pb2.HealthCheckRequest(service="nobody"), timeout=30)
+
+
+def services_of(channel: grpc.Channel) -> set[str]:
+    """What reflection lists."""
+    asked = reflection_pb2.ServerReflectionRequest(list_services="")
+    (answer,) = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([asked]), timeout=30)
+    return {service.name for service in answer.list_services_response.service}
+
+
+def test_reflection_lists_and_describes_every_service(channel):
+    listed = services_of(channel)
+    assert len([name for name in listed if name.startswith("sms.")]) == 11
+    assert {"spearlet.RouterFilterService", "spearlet.ObjectService", "grpc.health.v1.Health"} <= listed
+    asked = reflection_pb2.ServerReflectionRequest(file_containing_symbol="sms.TaskService")
+    (answer,) = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([asked]), timeout=30)
+    assert b"SubscribeTaskEvents" in answer.file_descriptor_response.file_descriptor_proto[0]
+
+
+@pytest.mark.parametrize(
+    ("role", "has", "has_not"),
+    [
+        ("sms", "spearlet.RouterFilterService", "spearlet.InvocationService"),
+        ("spearlet", "spearlet.InvocationService", "sms.NodeService"),
+    ],
+)
+def test_each_role_answers_for_its_own_services(tmp_path, role, has, has_not):
+    with Server(tmp_path / "data", role=role) as alone, connected(alone) as channel:
+        listed = services_of(channel)
+    assert has in listed
+    assert has_not not in listed
+
+
+def test_a_stop_ends_streams_and_answers_what_runs(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("SMS_EXECUTIONS_GRACE_MS", "100")
+    with Server(tmp_path / "data") as ending, connected(ending) as channel, ThreadPoolExecutor(1) as threads:
+        sleeper = ending.register("sleep")
+        stream = Stub(channel, events_pb2, "EventsService").SubscribeEvents(**EVERYTHING)
+        run = Stub(channel, function_pb2, "InvocationService").Invoke.later(task_id=sleeper)
+        next(event for event in stream if event.headers["topic"] == "execution.ExecutionStarted")
+        stopped = threads.submit(ending.stop)
+        assert run.result().status == function_pb2.EXECUTION_STATUS_TERMINATED
+        assert "stopping" in run.result().error.message
+        with pytest.raises(grpc.RpcError):
+            for _ in stream:
+                pass
+        assert stopped.result() == 0, ending.output()
+        assert "Traceback" not in ending.output()
