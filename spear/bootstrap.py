@@ -5,6 +5,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +19,25 @@ from spear.adapters.rest.app import make_app
 from spear.adapters.rest.server import HttpServer
 from spear.adapters.rpc.app import make_services
 from spear.adapters.rpc.server import RpcServer
+from spear.adapters.rpc.sms import SmsClient
 from spear.adapters.runtimes.table import RUNTIMES
 from spear.adapters.storage.artifacts import SmsFiles
 from spear.adapters.storage.blobs import FileBlobStore
 from spear.adapters.storage.logs import FileLogStore
-from spear.adapters.system import SystemClock, SystemIds, measure_machine
+from spear.adapters.system import Machine, SystemClock, SystemIds
 from spear.adapters.threads import GeventThreads, native_threads
 from spear.config import Config, Role
 from spear.errors import SpearError, StartupError
 from spear.events.lock import DirectoryLock
 from spear.events.log import EventLog
 from spear.events.record import Origin
-from spear.ports import Limits, Runtime
+from spear.ports import Directory, Limits, Runtime
 from spear.projections.reader import Reader
 from spear.projections.snapshots import Snapshots
 from spear.projections.timeline import Timeline
 from spear.projections.views import Progress, open_views, quiet
 from spear.reactors.janitor import Collector, Snapshotter
-from spear.reactors.reporter import Reporter
+from spear.reactors.reporter import Description, OwnLog, Reporter
 from spear.roles import sms, spearlet
 from spear.roles.loops import Loops, loops
 from spear.services.content import Contents
@@ -59,7 +61,6 @@ def serving(config: Config, *, failed: Callable[[str], None], progress: Progress
 
     `failed` is told when something that must live died. Raises `StartupError`.
     """
-    _refuse_to_pretend(config)
     with ExitStack() as stack:
         listener = _listener(stack, config, "http_addr")
         rpc = _rpc_listener(stack, config)
@@ -69,7 +70,7 @@ def serving(config: Config, *, failed: Callable[[str], None], progress: Progress
             base = stack.enter_context(foundation(config, failed=failed, progress=progress))
             node = OwnNode("")
             platform = _platform(base, config, node=node, spawn=running.spawn, stack=stack)
-            _start_role(platform, base, running, node)
+            _start_role(platform, base, running, node, stack)
         stack.callback(rpc.close)
         stack.callback(_wind_down, platform)
         rpc.serve(make_services(platform))
@@ -105,14 +106,6 @@ def _asked(app: Flask) -> Api:
         return answer.status_code, answer.json
 
     return ask
-
-
-def _refuse_to_pretend(config: Config) -> None:
-    if config.role is Role.SPEARLET and config.spearlet.connect:
-        raise StartupError(
-            "spearlet.sms_grpc_addr, spearlet.auto_register: this version runs SPEARlets in local mode only;"
-            " start without --sms-addr and --auto-register"
-        )
 
 
 def _listener(stack: ExitStack, config: Config, field: str) -> HttpServer:
@@ -220,17 +213,39 @@ def _data_dir(config: Config) -> Path:
     return config.data_dir
 
 
-def _reporter(base: Foundation, config: Config, nodes: Nodes, node: OwnNode) -> Reporter:
-    return Reporter(
-        nodes,
-        node,
-        identity=base.data / "node_uuid",
-        ip_address=config.http_addr.host,
+def _described(config: Config) -> Description:
+    return Description(
+        ip_address=config.spearlet.advertise_ip or _own_ip(config),
         port=config.grpc_addr.port,
         http_port=config.http_addr.port,
         name=config.node_name or socket.gethostname(),
-        measure=measure_machine,
     )
+
+
+def _own_ip(config: Config) -> str:
+    """The address that this process listens on; if that is every address, the one from which it reaches its SMS."""
+    host = config.grpc_addr.host
+    if host not in ("0.0.0.0", "::"):
+        return host
+    sms = config.spearlet.sms_grpc_addr
+    with socket.socket(socket.AF_INET6 if ":" in sms.host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((sms.host, sms.port))  # sends nothing
+        return str(probe.getsockname()[0])
+
+
+def _join_sms(config: Config, running: Loops, reporting: Callable[[Directory], Reporter], stack: ExitStack) -> None:
+    """Connect to the SMS and make this node known there; raises `StartupError` when that fails."""
+    wanted = config.spearlet
+    sms = SmsClient(wanted.sms_grpc_addr)
+    stack.callback(sms.close)
+    reporter = reporting(sms)
+    try:
+        sms.connect(wanted.sms_connect_timeout_ms / 1000)
+        if wanted.auto_register:
+            reporter.register()
+    except SpearError as error:
+        raise StartupError(f"spearlet.sms_grpc_addr: {error.message}") from error
+    spearlet.link(reporter, running, wanted)
 
 
 def _runtimes(base: Foundation, config: Config, stack: ExitStack) -> dict[str, Runtime]:
@@ -260,12 +275,16 @@ def _settings(config: Config) -> Settings:
     )
 
 
-def _start_role(platform: Platform, base: Foundation, running: Loops, node: OwnNode) -> None:
+def _start_role(platform: Platform, base: Foundation, running: Loops, node: OwnNode, stack: ExitStack) -> None:
     config = platform.config
     if config.role is not Role.SPEARLET:
         sms.start(platform, running)
     if config.role is not Role.SMS:
-        spearlet.start(platform, running, _reporter(base, config, platform.nodes, node))
+        own = OwnLog(platform.nodes, node, identity=base.data / "node_uuid")
+        reporting = partial(Reporter, node=node, described=_described(config), measure=Machine(config.data_dir).measure)
+        spearlet.start(platform, running, reporting(own))
+        if config.role is Role.SPEARLET and config.spearlet.connect:
+            _join_sms(config, running, reporting, stack)
     collector = Collector(
         base.reader,
         base.blobs,

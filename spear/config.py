@@ -67,6 +67,7 @@ class Spearlet:
     sms_grpc_addr: Address
     sms_http_addr: Address
     auto_register: bool
+    advertise_ip: str
     connect: bool
     heartbeat_interval: int
     sms_connect_timeout_ms: int

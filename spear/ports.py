@@ -271,3 +271,15 @@ class Artifacts(Protocol):
     def fetch(self, uri: str, *, checksum_sha256: str = "") -> tuple[bytes, str]:
         """The bytes and their SHA-256; raise `InvalidConfiguration` for a bad scheme, a wrong hash or a missing file."""
         ...
+
+
+class Directory(Protocol):
+    """Where a node makes itself known: its own log, or an SMS."""
+
+    def register(self, *, uuid: str, ip_address: str, port: int, http_port: int, metadata: Mapping[str, str]) -> str:
+        """Make the node known; returns the uuid under which it is. Raise `Unavailable`."""
+        ...
+
+    def report(self, uuid: str, numbers: Mapping[str, int | float]) -> None:
+        """The node lives and uses so much; raise `NotFound` when it is not known (any more), or `Unavailable`."""
+        ...

@@ -1,10 +1,11 @@
 """Time and identity from the operating system."""
 
 import os
-import shutil
 import time
 from pathlib import Path
 from uuid import UUID
+
+import psutil
 
 
 class SystemClock:
@@ -25,29 +26,42 @@ class SystemIds:
         return UUID(int=value & ~(0xF << 76) & ~(0x3 << 62) | 7 << 76 | 2 << 62)
 
 
-def measure_machine() -> dict[str, int | float]:
-    """What this machine has and uses: bytes, percents 0..100, load averages."""
-    loads = os.getloadavg()
-    memory, disk = _memory(), shutil.disk_usage(os.getcwd())
-    total, available = memory["MemTotal"], memory["MemAvailable"]
-    return {
-        "cpu_usage_percent": min(100.0, 100.0 * loads[0] / (os.cpu_count() or 1)),
-        "memory_usage_percent": 100.0 * (total - available) / total,
-        "disk_usage_percent": 100.0 * disk.used / disk.total,
-        "total_memory_bytes": total,
-        "used_memory_bytes": total - available,
-        "available_memory_bytes": available,
-        "total_disk_bytes": disk.total,
-        "used_disk_bytes": disk.used,
-        "load_average_1m": loads[0],
-        "load_average_5m": loads[1],
-        "load_average_15m": loads[2],
-    }
+class Machine:
+    """This machine's resources; rates and the cpu's share are those since the measurement before (0 at the first)."""
 
+    def __init__(self, disk: Path) -> None:
+        self._disk = disk
+        self._network, self._at = self._counters(), time.monotonic()
+        psutil.cpu_percent()
 
-def _memory() -> dict[str, int]:
-    if hasattr(os, "sysconf") and not Path("/proc/meminfo").exists():
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        return {"MemTotal": total, "MemAvailable": total}
-    pairs = (line.split()[:2] for line in Path("/proc/meminfo").read_text().splitlines())
-    return {name.rstrip(":"): int(kib) * 1024 for name, kib in pairs}
+    def measure(self) -> dict[str, int | float]:
+        """What it has and uses: percents 0..100, bytes, bytes per second, load averages; `disk` is where the data lie."""
+        memory, disk, loads = psutil.virtual_memory(), psutil.disk_usage(str(self._disk)), psutil.getloadavg()
+        received, sent = self._rates()
+        return {
+            "cpu_usage_percent": min(100.0, psutil.cpu_percent()),
+            "memory_usage_percent": float(memory.percent),
+            "disk_usage_percent": float(disk.percent),
+            "total_memory_bytes": memory.total,
+            "used_memory_bytes": memory.total - memory.available,
+            "available_memory_bytes": memory.available,
+            "total_disk_bytes": disk.total,
+            "used_disk_bytes": disk.used,
+            "network_rx_bytes_per_sec": received,
+            "network_tx_bytes_per_sec": sent,
+            "load_average_1m": loads[0],
+            "load_average_5m": loads[1],
+            "load_average_15m": loads[2],
+        }
+
+    def _rates(self) -> tuple[int, int]:
+        before, since = self._network, self._at
+        self._network, self._at = self._counters(), time.monotonic()
+        seconds = max(self._at - since, 1e-3)
+        received, sent = (max(0, now - then) for now, then in zip(self._network, before, strict=True))
+        return int(received / seconds), int(sent / seconds)
+
+    @staticmethod
+    def _counters() -> tuple[int, int]:
+        counters = psutil.net_io_counters()  # None on a machine without a network
+        return (counters.bytes_recv, counters.bytes_sent) if counters else (0, 0)

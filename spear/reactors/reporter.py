@@ -1,55 +1,79 @@
 """Keeps this process's own node known: registered once, beating since, with what the machine has and uses."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from spear.errors import NotFound, Unavailable
 from spear.events.record import Origin
+from spear.ports import Directory
 from spear.services.nodes import Nodes, Number, OwnNode
 
 
+@dataclass(frozen=True)
+class Description:
+    """How a node is reached, and its name; two nodes may share a name."""
+
+    ip_address: str
+    port: int
+    http_port: int
+    name: str
+
+
+class OwnLog:
+    """This process's own log as a directory; the uuid that it gives is kept under the data directory and presented again."""
+
+    def __init__(self, nodes: Nodes, node: OwnNode, *, identity: Path) -> None:
+        self._nodes, self._node, self._identity = nodes, node, identity
+        node.uuid = identity.read_text(errors="replace").strip() if identity.exists() else ""
+
+    def register(self, *, uuid: str, ip_address: str, port: int, http_port: int, metadata: Mapping[str, str]) -> str:
+        """Add the node under a new uuid; raises `Unavailable` when that cannot be kept."""
+        new, _ = self._nodes.register(
+            Origin("reporter"), ip_address=ip_address, port=port, http_port=http_port, metadata=dict(metadata)
+        )
+        self._node.uuid = new  # known already, whether or not it can be kept
+        try:
+            self._identity.write_text(new)
+        except OSError as error:
+            raise Unavailable(f"{self._identity}: cannot write the node's uuid: {error.strerror}") from error
+        return new
+
+    def report(self, uuid: str, numbers: Mapping[str, Number]) -> None:
+        """Beat and report resources; raises `NotFound` when nobody knows the node (any more)."""
+        origin = Origin(f"node:{uuid}")
+        self._nodes.heartbeat(origin, uuid, {})
+        self._nodes.report_resources(origin, uuid, numbers=dict(numbers), resource_metadata={})
+
+
 class Reporter:
-    """This process's entry in the log; the node's uuid is kept under the data directory and presented again."""
+    """This process's entry in one directory."""
 
     def __init__(
         self,
-        nodes: Nodes,
-        node: OwnNode,
+        directory: Directory,
         *,
-        identity: Path,
-        ip_address: str,
-        port: int,
-        http_port: int,
-        name: str,
+        node: OwnNode,
+        described: Description,
         measure: Callable[[], dict[str, Number]],
     ) -> None:
-        self._nodes, self._node, self._identity, self._measure = nodes, node, identity, measure
-        self._ip_address, self._port, self._http_port, self._name = ip_address, port, http_port, name
-        node.uuid = identity.read_text(errors="replace").strip() if identity.exists() else ""
+        self._directory, self._node, self._described, self._measure = directory, node, described, measure
 
     def report(self) -> None:
         """Beat and report resources; registers first if nobody knows the node (any more). Raises `Unavailable`."""
         try:
-            self._say()
+            self._directory.report(self._node.uuid, self._measure())
         except NotFound:
-            self._register()
-            self._say()
+            self.register()
+            self._directory.report(self._node.uuid, self._measure())
 
-    def _say(self) -> None:
-        uuid = self._node.uuid
-        origin = Origin(f"node:{uuid}")
-        self._nodes.heartbeat(origin, uuid, {})
-        self._nodes.report_resources(origin, uuid, numbers=self._measure(), resource_metadata={})
-
-    def _register(self) -> None:
-        self._node.uuid, _ = self._nodes.register(
-            Origin("reporter"),
-            ip_address=self._ip_address,
-            port=self._port,
-            http_port=self._http_port,
-            metadata={"name": self._name},
+    def register(self) -> None:
+        """Make the node known; raises `Unavailable`."""
+        it = self._described
+        self._node.uuid = self._directory.register(
+            uuid=self._node.uuid,
+            ip_address=it.ip_address,
+            port=it.port,
+            http_port=it.http_port,
+            metadata={"name": it.name},
         )
-        try:
-            self._identity.write_text(self._node.uuid)
-        except OSError as error:
-            raise Unavailable(f"{self._identity}: cannot write the node's uuid: {error.strerror}") from error

@@ -15,7 +15,7 @@ from spear.errors import Refused, Unavailable
 from spear.projections import nodes as node_views
 from spear.projections.objects import unused_blobs
 from spear.reactors.janitor import Collector
-from spear.reactors.reporter import Reporter
+from spear.reactors.reporter import Description, OwnLog, Reporter
 from spear.reactors.watchdog import Watchdog, stop_what_died
 from spear.roles.loops import loops
 from spear.services.content import INLINE_BYTES, Contents
@@ -236,7 +236,8 @@ def test_nodes_have_the_whole_timeout_to_beat_after_an_outage_of_the_server(here
 
 
 def reporter(nodes, identity, own):
-    return Reporter(nodes, own, identity=identity, ip_address="127.0.0.1", port=1, http_port=2, name="n", measure=dict)
+    described = Description("127.0.0.1", port=1, http_port=2, name="n")
+    return Reporter(OwnLog(nodes, own, identity=identity), node=own, described=described, measure=dict)
 
 
 def test_a_node_deleted_by_an_operator_registers_again_and_everybody_here_uses_its_new_name(here, nodes, tmp_path):

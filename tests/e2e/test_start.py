@@ -144,11 +144,6 @@ def test_callers_that_wait_in_the_queue_do_not_hold_up_a_stop(tmp_path: Path) ->
         assert len(events_of(server, ["ExecutionCancelled"])) == 2
 
 
-def test_a_spearlet_told_to_join_an_sms_does_not_pretend_to(tmp_path: Path) -> None:
-    server = Server(tmp_path / "data", "--sms-addr", "127.0.0.1:1", role="spearlet")
-    assert "local mode only" in refused(server)
-
-
 def test_a_log_that_is_gone_is_missed_and_no_new_one_is_begun(tmp_path: Path) -> None:
     server = Server(used(tmp_path / "data"))
     (server.data_dir / "sms.db").unlink()

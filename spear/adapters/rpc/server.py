@@ -48,7 +48,7 @@ class _Greenlets(Executor):
 
 
 @cache
-def _on_the_hub() -> None:
+def on_the_hub() -> None:
     """Make grpc wait on gevent's hub; before it makes its first queue, and once."""
     init_gevent()
 
@@ -57,7 +57,7 @@ class RpcServer:
     """One listening address; `key` names its configuration key when it cannot be bound."""
 
     def __init__(self, address: Address, *, key: str, tls: Tls, max_message_bytes: int) -> None:
-        _on_the_hub()
+        on_the_hub()
         _probe(address, key)
         options = {**_OPTIONS, "grpc.max_receive_message_length": max_message_bytes}
         self._server = grpc.server(_Greenlets(), options=list(options.items()), maximum_concurrent_rpcs=MOST_CALLS)

@@ -1,0 +1,77 @@
+"""The SMS as a node reaches it: calls with a deadline, and what goes wrong told as our own errors."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import grpc
+
+from spear.adapters.rpc.calls import Message
+from spear.adapters.rpc.generated.sms import node_pb2 as pb
+from spear.adapters.rpc.server import on_the_hub
+from spear.config import Address
+from spear.errors import NotFound, Refused, SpearError, Unavailable
+
+_CALL_S = 5.0
+_OPTIONS = {
+    "grpc.keepalive_time_ms": 30_000,
+    "grpc.keepalive_timeout_ms": 10_000,
+    "grpc.initial_reconnect_backoff_ms": 200,
+    "grpc.max_reconnect_backoff_ms": 2_000,
+}
+_NO_ANSWER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
+
+
+class SmsClient:
+    """One channel to an SMS; it reconnects by itself, and a call that gets no answer raises `Unavailable`."""
+
+    def __init__(self, address: Address) -> None:
+        on_the_hub()
+        self._address = address
+        self._channel = grpc.insecure_channel(str(address), options=list(_OPTIONS.items()))
+
+    def connect(self, timeout_s: float) -> None:
+        """Wait for the connection; raises `Unavailable` when there is none within `timeout_s`."""
+        check = self._channel.unary_unary("/grpc.health.v1.Health/Check")
+        try:
+            check(b"", timeout=timeout_s, wait_for_ready=True)
+        except grpc.RpcError as error:
+            if error.code() in _NO_ANSWER:  # any other answer is one: not every SMS has this service
+                raise Unavailable(f"no SMS answers at {self._address} within {timeout_s * 1000:.0f} ms") from None
+
+    def register(self, *, uuid: str, ip_address: str, port: int, http_port: int, metadata: Mapping[str, str]) -> str:
+        """Make the node known under its own uuid, now or again; returns that uuid."""
+        node = pb.Node(
+            uuid=uuid, ip_address=ip_address, port=port, http_port=http_port, status="online", metadata=metadata
+        )
+        answer = self._call("NodeService/RegisterNode", pb.RegisterNodeRequest(node=node), pb.RegisterNodeResponse)
+        return str(answer.node_uuid or uuid)
+
+    def report(self, uuid: str, numbers: Mapping[str, int | float]) -> None:
+        """Beat, and say what the machine has and uses; raises `NotFound` when the SMS does not know the node."""
+        beat = self._call("NodeService/Heartbeat", pb.HeartbeatRequest(uuid=uuid), pb.HeartbeatResponse)
+        if not beat.success:
+            raise NotFound.noun("node", uuid)
+        resource: Message = pb.NodeResource
+        request = pb.UpdateNodeResourceRequest(resource=resource(node_uuid=uuid, **numbers))
+        self._call("NodeService/UpdateNodeResource", request, pb.UpdateNodeResourceResponse)
+
+    def _call(self, method: str, request: Message, answers: Callable[[], Message]) -> Message:
+        call = self._channel.unary_unary(
+            f"/sms.{method}",
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=answers.FromString,  # type: ignore[attr-defined]
+        )
+        try:
+            return call(request, timeout=_CALL_S)
+        except grpc.RpcError as error:
+            raise self._ours(method, error) from None
+
+    def _ours(self, method: str, error: Any) -> SpearError:
+        code, text = error.code(), f"the SMS at {self._address}: {method}: {error.details()}"
+        if code is grpc.StatusCode.NOT_FOUND:
+            return NotFound(text)
+        return Unavailable(text) if code in _NO_ANSWER else Refused(text)
+
+    def close(self) -> None:
+        """Hang up; may be called twice."""
+        self._channel.close()

@@ -1,0 +1,110 @@
+"""A SPEARlet and its SMS as two processes: connect, register, beat, lose each other, find each other again."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.test_start import refused
+from tests.server import Server, events_of, eventually
+
+
+@pytest.fixture
+def sms(tmp_path: Path) -> Iterator[Server]:
+    with Server(tmp_path / "sms", role="sms") as found:
+        yield found
+
+
+def spearlet(folder: Path, sms: Server, *flags: str, **keys: int) -> Server:
+    """A SPEARlet that beats every second."""
+    config = folder / "spearlet.toml"
+    lines = {"heartbeat_interval": 1, "sms_connect_retry_ms": 50, "sms_connect_timeout_ms": 5000} | keys
+    config.write_text("[spearlet]\n" + "".join(f"{key} = {value}\n" for key, value in lines.items()))
+    join = ["--config", str(config), "--sms-addr", f"127.0.0.1:{sms.grpc_port}", *flags]
+    return Server(folder / "spearlet", *join, role="spearlet")
+
+
+def identity(node: Server) -> str:
+    """The uuid that the node keeps."""
+    return (node.data_dir / "node_uuid").read_text()
+
+
+def known(sms: Server, uuid: str) -> dict[str, Any] | None:
+    """The node as the SMS has it."""
+    answer = sms.get(f"/api/v1/nodes/{uuid}")
+    return answer.json()["node"] if answer.status_code == 200 else None
+
+
+def beats(sms: Server, uuid: str) -> int:
+    """How often the node was heard."""
+    return len([one for one in events_of(sms, ["Heartbeat"]) if one["data"]["node_uuid"] == uuid])
+
+
+def test_with_auto_register_the_node_is_known_as_soon_as_it_is_ready(tmp_path: Path, sms: Server) -> None:
+    with spearlet(tmp_path, sms, "--auto-register", "--node-name", "left") as node:
+        found = known(sms, identity(node))
+        assert found is not None
+        assert (found["status"], found["metadata"]["name"]) == ("online", "left")
+        assert (found["port"], found["http_port"]) == (node.grpc_port, node.port)
+
+
+def test_it_beats_with_what_the_machine_has_and_uses(tmp_path: Path, sms: Server) -> None:
+    with spearlet(tmp_path, sms) as node:
+        uuid = identity(node)
+        eventually(lambda: known(sms, uuid) and beats(sms, uuid) >= 2)
+        resource = sms.get(f"/api/v1/nodes/{uuid}/resource").json()
+        assert resource["total_memory_bytes"] > resource["used_memory_bytes"] > 0
+
+
+def test_two_nodes_share_a_name_and_not_an_identity(tmp_path: Path, sms: Server) -> None:
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+    with (
+        spearlet(folders[0], sms, "--auto-register", "--node-name", "twin") as one,
+        spearlet(folders[1], sms, "--auto-register", "--node-name", "twin") as two,
+    ):
+        assert identity(one) != identity(two)
+        assert {node["uuid"] for node in sms.get("/api/v1/nodes").json()["nodes"]} == {identity(one), identity(two)}
+
+
+def test_it_is_the_same_node_after_both_were_killed(tmp_path: Path, sms: Server) -> None:
+    with spearlet(tmp_path, sms, "--auto-register") as node:
+        uuid = identity(node)
+        before = beats(sms, uuid)
+        sms.kill()
+        sms.start()
+        eventually(lambda: beats(sms, uuid) > before)
+        node.kill()
+        node.start()
+        assert identity(node) == uuid
+        assert [one["uuid"] for one in sms.get("/api/v1/nodes").json()["nodes"]] == [uuid]
+
+
+def test_a_node_that_the_sms_forgot_registers_again(tmp_path: Path, sms: Server) -> None:
+    with spearlet(tmp_path, sms, "--auto-register") as node:
+        uuid = identity(node)
+        assert sms.session.delete(f"{sms.url}/api/v1/nodes/{uuid}", timeout=10).status_code in (200, 204)
+        eventually(lambda: known(sms, uuid))
+
+
+@pytest.mark.parametrize("flags", [(), ("--auto-register",)])
+def test_without_an_sms_at_that_address_it_does_not_start(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    nobody = Server(tmp_path / "nobody")
+    told = refused(spearlet(tmp_path, nobody, *flags, sms_connect_timeout_ms=300))
+    assert f"spearlet.sms_grpc_addr: no SMS answers at 127.0.0.1:{nobody.grpc_port} within 300 ms" in told
+
+
+def test_a_node_that_has_no_answer_for_too_long_ends_and_says_why(tmp_path: Path, sms: Server) -> None:
+    with spearlet(tmp_path, sms, "--auto-register", reconnect_total_timeout_ms=500) as node:
+        sms.kill()
+        assert node.process is not None
+        assert node.process.wait(20) == 1
+        assert "reconnect_total_timeout_ms" in node.output()
+
+
+def test_without_the_flags_it_stands_alone(tmp_path: Path, sms: Server) -> None:
+    with Server(tmp_path / "alone", role="spearlet") as node:
+        assert identity(node)
+        assert sms.get("/api/v1/nodes").json()["nodes"] == []
