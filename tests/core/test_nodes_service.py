@@ -32,6 +32,20 @@ def test_beats_at_the_same_time_are_all_recorded_and_bring_a_lost_node_back_once
     assert nodes.get(uuid).status == "online"
 
 
+def test_of_ten_who_register_one_uuid_at_the_same_time_one_is_the_first(here, nodes):
+    mine = str(SystemIds().new())
+    node = {"uuid": mine, "ip_address": "10.0.0.1", "port": 1, "http_port": 2, "metadata": {}}
+    gevent.joinall([here.spawn(nodes.register, ORIGIN, **node) for _ in range(10)], raise_error=True)
+    assert here.recorded() == {"NodeRegistered": 1, "Heartbeat": 9}
+
+
+def test_a_node_that_was_deleted_may_register_again(here, nodes, uuid):
+    nodes.delete(ORIGIN, uuid, "over")
+    assert nodes.register(ORIGIN, uuid=uuid, ip_address="10.0.0.2", port=1, http_port=2, metadata={})[0] == uuid
+    assert here.names(uuid) == ["NodeRegistered", "NodeDeleted", "NodeRegisteredAgain"]
+    assert (nodes.get(uuid).status, nodes.get(uuid).ip_address) == ("online", "10.0.0.2")
+
+
 def test_a_lost_node_that_came_back_is_not_removed(here, nodes, uuid):
     nodes.lose(ORIGIN, uuid, "silent")
     nodes.heartbeat(ORIGIN, uuid, {})

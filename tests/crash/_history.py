@@ -27,13 +27,14 @@ class World:
     def __init__(self, seed: int) -> None:
         self.seed, self.random = seed, Random(seed)
         self.nodes: list[Node] = [self.new_node()]
+        self.gone: list[Node] = []
         self.tasks: list[Task] = [self.new_task()]
         self.instances: list[Instance] = [self.new_instance()]
         self.executions: list[Execution] = []
         self.objects: list[Object] = []
         self.files: list[File] = []
         self.actions: list[Callable[[], Events]] = [
-            self.register, self.observe, self.judge, self.change_node, self.create, self.change_task, self.prepare, self.request,
+            self.register, self.welcome_back, self.observe, self.judge, self.change_node, self.create, self.change_task, self.prepare, self.request,
             self.begin, self.begin, self.end, self.end, self.put, self.touch, self.upload, self.remove,
         ]  # fmt: skip
 
@@ -76,6 +77,16 @@ class World:
         self.nodes.append(self.new_node())
         return self.nodes[-1].collect_events()
 
+    def welcome_back(self) -> Events:
+        """A node that is known, or was, registers again."""
+        if self.gone and self.random.random() < 0.5:
+            node = self.gone.pop()
+            self.nodes.append(node)
+        else:
+            node = self.random.choice(self.nodes)
+        node.register_again(ip_address="10.0.0.2", port=self.random.randrange(1, 9999), http_port=80, metadata={})
+        return node.collect_events()
+
     def observe(self) -> Events:
         node = self.random.choice(self.nodes)
         beat = node.beat({"cpu_usage": f"{self.random.randrange(101)}%"})
@@ -103,8 +114,9 @@ class World:
             lambda: node.lose("silent"),
             lambda: node.update(status=self.random.choice(list(NodeStatus)), metadata={"zone": "a"}),
         ])()  # fmt: skip
-        if len(self.nodes) > 5:
+        if len(self.nodes) > 5 and self.random.random() < 0.5:
             self.nodes.remove(node)
+            self.gone.append(node)
             node.delete("gone")
         return node.collect_events()
 

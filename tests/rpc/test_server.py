@@ -1,6 +1,10 @@
 """The server itself: calls side by side, streams, limits, what cannot be read, health, reflection, roles and the end."""
 
+import json
+import shutil
 import socket
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +17,7 @@ from spear.adapters.rpc.calls import MOST_STREAMS
 from spear.adapters.rpc.generated.sms import events_pb2, mcp_registry_pb2, node_pb2
 from spear.adapters.rpc.generated.spearlet import function_pb2
 from tests.rpc._wire import Stub, connected, refused
-from tests.server import Server, events_of, eventually
+from tests.server import ROOT, Server, events_of, eventually
 
 MIB = 1024 * 1024
 EVERYTHING, NOTHING = {"selector": {"all": {}}}, {"selector": {"stream": "type.nothing"}}
@@ -176,3 +180,48 @@ def test_a_stop_ends_streams_and_answers_what_runs(tmp_path: Path, monkeypatch):
                 pass
         assert stopped.result() == 0, ending.output()
         assert "Traceback" not in ending.output()
+
+
+def test_a_bug_is_told_by_its_correlation_and_nothing_else():
+    command = [sys.executable, "-m", "tests.rpc._broken"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, **pipes) as process:
+        with grpc.insecure_channel(f"127.0.0.1:{int(process.stdout.readline())}") as channel:
+            ask = Stub(channel, node_pb2, "NodeService").GetNode
+            with pytest.raises(grpc.RpcError) as caught:
+                ask(uuid="mine", sent=(("x-request-id", "find-me"),))
+        _, log = process.communicate(timeout=30)
+    assert caught.value.code() is grpc.StatusCode.INTERNAL
+    assert caught.value.details() == "an unexpected error; the server's log tells more under correlation find-me"
+    line = next(line for line in map(json.loads, log.splitlines()) if line["level"] == "error")
+    assert (line["correlation_id"], "secret mine" in line["exception"]) == ("find-me", True)
+    assert process.returncode == 0
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 and its key."""
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    named = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl to make a certificate")
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *named]
+    subprocess.run(make, check=True, capture_output=True)
+    return cert, key
+
+
+def test_with_enable_tls_grpc_is_encrypted(tmp_path, monkeypatch, certificate):
+    cert, key = certificate
+    for name, value in (("ENABLE_TLS", "true"), ("TLS_CERT_PATH", str(cert)), ("TLS_KEY_PATH", str(key))):
+        monkeypatch.setenv(f"SMS_GRPC_{name}", value)
+    with Server(tmp_path / "data") as server:
+        trusted = grpc.ssl_channel_credentials(cert.read_bytes())
+        with grpc.secure_channel(f"127.0.0.1:{server.grpc_port}", trusted) as channel:
+            assert len(Stub(channel, node_pb2, "NodeService").ListNodes().nodes) == 1
+        with connected(server) as plain, refused(grpc.StatusCode.UNAVAILABLE):
+            Stub(plain, node_pb2, "NodeService").ListNodes()
+        assert server.stop() == 0
+        cert.write_text("nonsense")
+        done = subprocess.run(server.command, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"spear_server: grpc.cert_path, grpc.key_path: cannot use {cert}")

@@ -1,6 +1,7 @@
 """A gRPC server whose calls are greenlets; it stops without cutting answers off."""
 
 import socket
+import ssl
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from functools import cache
@@ -88,7 +89,7 @@ class RpcServer:
 
 
 def _bind(server: grpc.Server, address: Address, key: str, tls: Tls) -> int:
-    credentials = _credentials(tls)
+    credentials = _credentials(tls, key.rpartition(".")[0])
     try:
         if credentials is None:
             return int(server.add_insecure_port(str(address)))
@@ -107,11 +108,12 @@ def _probe(address: Address, key: str) -> None:
             raise StartupError(f"{key}: cannot listen on {address}: {error.strerror}") from None
 
 
-def _credentials(tls: Tls) -> Any:
+def _credentials(tls: Tls, table: str) -> Any:
     if not tls.enabled or tls.cert_path is None or tls.key_path is None:
         return None
     try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.cert_path, tls.key_path)  # grpc would not say why
         pair = tls.key_path.read_bytes(), tls.cert_path.read_bytes()
-    except OSError as error:
-        raise StartupError(f"grpc.cert_path, grpc.key_path: cannot read {error.filename}: {error.strerror}") from None
+    except (OSError, ssl.SSLError) as error:
+        raise StartupError(f"{table}.cert_path, {table}.key_path: cannot use {tls.cert_path}: {error}") from None
     return grpc.ssl_server_credentials([pair])
