@@ -31,11 +31,12 @@ from spear.errors import SpearError, StartupError
 from spear.events.lock import DirectoryLock
 from spear.events.log import EventLog
 from spear.events.record import Origin
-from spear.ports import Directory, Limits, Runtime
+from spear.ports import Limits, Runtime
 from spear.projections.reader import Reader
 from spear.projections.snapshots import Snapshots
 from spear.projections.timeline import Timeline
 from spear.projections.views import Progress, open_views, quiet
+from spear.reactors.follower import Follower
 from spear.reactors.janitor import Collector, Snapshotter
 from spear.reactors.reporter import Description, OwnLog, Reporter
 from spear.roles import sms, spearlet
@@ -69,8 +70,9 @@ def serving(config: Config, *, failed: Callable[[str], None], progress: Progress
         with _told_in_one_line(config):
             base = stack.enter_context(foundation(config, failed=failed, progress=progress))
             node = OwnNode("")
-            platform = _platform(base, config, node=node, spawn=running.spawn, stack=stack)
-            _start_role(platform, base, running, node, stack)
+            client = _sms(config, stack)
+            platform = _platform(base, config, node=node, spawn=running.spawn, client=client, stack=stack)
+            _start_role(platform, base, running, node, client)
         stack.callback(rpc.close)
         stack.callback(_wind_down, platform)
         rpc.serve(make_services(platform))
@@ -157,11 +159,13 @@ def foundation(config: Config, *, failed: Callable[[str], None], progress: Progr
         yield Foundation(data, log, views.path, reader, Unit(log), blobs, snapshots, clock, SystemIds(), bell, threads)
 
 
-def _platform(base: Foundation, config: Config, *, node: OwnNode, spawn: Spawn, stack: ExitStack) -> Platform:
+def _platform(
+    base: Foundation, config: Config, *, node: OwnNode, spawn: Spawn, client: SmsClient | None, stack: ExitStack
+) -> Platform:
     unit, reader, clock, ids, bell = base.unit, base.reader, base.clock, base.ids, base.bell
     contents, logs = Contents(base.blobs), FileLogStore(config.log.tasks_dir, clock=clock, bell=bell)
     nodes = Nodes(unit, reader, ids=ids, clock=clock, heartbeat_timeout_s=config.heartbeat_timeout)
-    tasks = Tasks(unit, reader, ids=ids)
+    tasks = Tasks(unit, reader, ids=ids, source=client)
     files = Files(unit, reader, base.blobs, ids=ids, max_upload_bytes=config.max_upload_bytes)
     instances = Instances(
         unit,
@@ -233,19 +237,27 @@ def _own_ip(config: Config) -> str:
         return str(probe.getsockname()[0])
 
 
-def _join_sms(config: Config, running: Loops, reporting: Callable[[Directory], Reporter], stack: ExitStack) -> None:
-    """Connect to the SMS and make this node known there; raises `StartupError` when that fails."""
-    wanted = config.spearlet
-    sms = SmsClient(wanted.sms_grpc_addr)
+def _sms(config: Config, stack: ExitStack) -> SmsClient | None:
+    if config.role is not Role.SPEARLET or not config.spearlet.connect:
+        return None
+    sms = SmsClient(config.spearlet.sms_grpc_addr)
     stack.callback(sms.close)
-    reporter = reporting(sms)
     try:
-        sms.connect(wanted.sms_connect_timeout_ms / 1000)
+        sms.connect(config.spearlet.sms_connect_timeout_ms / 1000)
+    except SpearError as error:
+        raise StartupError(f"spearlet.sms_grpc_addr: {error.message}") from error
+    return sms
+
+
+def _join(sms: SmsClient, reporter: Reporter, platform: Platform, base: Foundation, running: Loops) -> None:
+    wanted = platform.config.spearlet
+    try:
         if wanted.auto_register:
             reporter.register()
     except SpearError as error:
-        raise StartupError(f"spearlet.sms_grpc_addr: {error.message}") from error
-    spearlet.link(reporter, running, wanted)
+        raise StartupError(f"spearlet.auto_register: {error.message}") from error
+    follower = Follower(sms, platform.tasks, platform.instances, node=platform.runs.node, folder=base.data)
+    spearlet.link(reporter, follower, running, wanted)
 
 
 def _runtimes(base: Foundation, config: Config, stack: ExitStack) -> dict[str, Runtime]:
@@ -275,7 +287,7 @@ def _settings(config: Config) -> Settings:
     )
 
 
-def _start_role(platform: Platform, base: Foundation, running: Loops, node: OwnNode, stack: ExitStack) -> None:
+def _start_role(platform: Platform, base: Foundation, running: Loops, node: OwnNode, client: SmsClient | None) -> None:
     config = platform.config
     if config.role is not Role.SPEARLET:
         sms.start(platform, running)
@@ -283,8 +295,8 @@ def _start_role(platform: Platform, base: Foundation, running: Loops, node: OwnN
         own = OwnLog(platform.nodes, node, identity=base.data / "node_uuid")
         reporting = partial(Reporter, node=node, described=_described(config), measure=Machine(config.data_dir).measure)
         spearlet.start(platform, running, reporting(own))
-        if config.role is Role.SPEARLET and config.spearlet.connect:
-            _join_sms(config, running, reporting, stack)
+        if client is not None:
+            _join(client, reporting(client), platform, base, running)
     collector = Collector(
         base.reader,
         base.blobs,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import BinaryIO, Protocol, TypeVar
+from typing import Any, BinaryIO, Protocol, TypeVar
 from uuid import UUID
 
 T = TypeVar("T")
@@ -282,4 +282,28 @@ class Directory(Protocol):
 
     def report(self, uuid: str, numbers: Mapping[str, int | float]) -> None:
         """The node lives and uses so much; raise `NotFound` when it is not known (any more), or `Unavailable`."""
+        ...
+
+
+class TaskChange(StrEnum):
+    """What an SMS says of a task."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    GONE = "gone"
+
+
+class TaskSource(Protocol):
+    """Where a node learns of tasks that others registered; every call may raise `Unavailable`."""
+
+    def task(self, task_id: str) -> dict[str, Any] | None:
+        """How the task is described, as `Tasks.register` takes it; None when there is none."""
+        ...
+
+    def task_at(self, endpoint: str) -> tuple[str, dict[str, Any]] | None:
+        """The id and the description of the task that owns the endpoint; None when nobody does."""
+        ...
+
+    def changes(self, node_uuid: str, *, after: int) -> Iterator[tuple[int, str, TaskChange]]:
+        """What happens to this node's tasks, for ever: position, task's id, change. Raise `Refused` for a position that is not there."""
         ...

@@ -1,6 +1,7 @@
 """A SPEARlet's own duties: end what died with an earlier process, begin what waits, beat, tidy up."""
 
 import logging
+from collections.abc import Iterator
 from time import monotonic
 
 import gevent
@@ -9,6 +10,7 @@ from spear.config import Spearlet
 from spear.errors import SpearError, Unavailable
 from spear.reactors import janitor
 from spear.reactors.dispatcher import DIED, Dispatcher
+from spear.reactors.follower import Follower
 from spear.reactors.reporter import Reporter
 from spear.reactors.watchdog import stop_what_died
 from spear.roles.loops import Loops
@@ -34,26 +36,44 @@ def start(platform: Platform, loops: Loops, reporter: Reporter) -> None:
     )
 
 
-def link(sms: Reporter, loops: Loops, config: Spearlet) -> None:
-    """Keep this node known at its SMS; a process that cannot reach it for too long ends."""
+def link(sms: Reporter, follower: Follower, loops: Loops, config: Spearlet) -> None:
+    """Keep this node known at its SMS and follow its tasks; a process that cannot reach it for too long ends."""
     loops.spawn(lambda: _keep_known(sms, config))
+    loops.spawn(lambda: _keep_following(follower, config))
 
 
 def _keep_known(sms: Reporter, config: Spearlet) -> None:
-    retry_s = config.sms_connect_retry_ms / 1000
-    last_answer, pause_s = monotonic(), retry_s
+    pauses, last_answer = _growing(config), monotonic()
     while True:
         try:
             sms.report()
-            last_answer, pause_s = monotonic(), retry_s
+            pauses, last_answer = _growing(config), monotonic()
             gevent.sleep(config.heartbeat_interval)
-        except Unavailable as error:
-            silent_ms = (monotonic() - last_answer) * 1000
-            if silent_ms > config.reconnect_total_timeout_ms:
-                raise Unavailable(f"no answer for {silent_ms:.0f} ms, reconnect_total_timeout_ms: {error}") from None
-            log.warning("%s; trying again in %.1f s", error.message, pause_s)
-            gevent.sleep(pause_s)
-            pause_s = min(2 * pause_s, config.heartbeat_interval)
         except SpearError as error:
-            log.error("the SMS refuses this node: %s", error.message)
-            gevent.sleep(config.heartbeat_interval)
+            silent_ms = (monotonic() - last_answer) * 1000
+            if isinstance(error, Unavailable) and silent_ms > config.reconnect_total_timeout_ms:
+                raise Unavailable(f"no answer for {silent_ms:.0f} ms, reconnect_total_timeout_ms: {error}") from None
+            _wait_after(error, next(pauses))
+
+
+def _keep_following(follower: Follower, config: Spearlet) -> None:
+    while True:
+        pauses = _growing(config)
+        began = monotonic()
+        while monotonic() - began < config.heartbeat_interval:  # one that followed for a while starts afresh
+            try:
+                follower.follow()
+            except SpearError as error:
+                _wait_after(error, next(pauses))
+
+
+def _growing(config: Spearlet) -> Iterator[float]:
+    pause_s = config.sms_connect_retry_ms / 1000
+    while True:
+        yield pause_s
+        pause_s = min(2 * pause_s, config.heartbeat_interval)
+
+
+def _wait_after(error: SpearError, pause_s: float) -> None:
+    log.warning("%s; trying again in %.1f s", error.message, pause_s)
+    gevent.sleep(pause_s)

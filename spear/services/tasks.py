@@ -1,13 +1,15 @@
 """Tasks: register, update, unregister, find by endpoint."""
 
 import re
+from contextlib import suppress
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from spear.domain.task import Endpoint, Executable, ExecutableType, Task, TaskStatus
-from spear.errors import Invalid, NotFound
+from spear.errors import Conflict, Invalid, NotFound
 from spear.events.record import Committed, Origin
-from spear.ports import Ids, Limits
+from spear.ports import Ids, Limits, TaskSource
 from spear.projections import tasks as views
 from spear.projections.reader import Reader
 from spear.projections.tasks import TaskRow
@@ -57,8 +59,8 @@ def is_url(endpoint: str) -> bool:
 class Tasks:
     """What can be asked about registered agents."""
 
-    def __init__(self, unit: Unit, reader: Reader, *, ids: Ids) -> None:
-        self._unit, self._reader, self._ids = unit, reader, ids
+    def __init__(self, unit: Unit, reader: Reader, *, ids: Ids, source: TaskSource | None = None) -> None:
+        self._unit, self._reader, self._ids, self._source = unit, reader, ids, source
         self._at: dict[str, TaskRow] = {}
         self._at_position = 0
 
@@ -79,8 +81,7 @@ class Tasks:
     ) -> tuple[str, Committed]:
         """Add a task; returns its id. Raises `AlreadyExists` when another task owns the endpoint."""
         check_limits(config)
-        endpoint = endpoint_name(endpoint)
-        task_id = self._ids.new()
+        task_id, endpoint = self._ids.new(), endpoint_name(endpoint)
 
         def attempt() -> Committed:
             task = Task(
@@ -91,6 +92,42 @@ class Tasks:
             return self._unit.save(origin, task, *self._claim(endpoint, task_id))
 
         return str(task_id), retrying(attempt)
+
+    def obtain(self, origin: Origin, task_id: str) -> TaskRow:
+        """The task, taken over from the SMS if it is not known here; raises `NotFound`, `Unavailable`."""
+        try:
+            return self.get(task_id)
+        except NotFound:
+            described = self._source.task(str(as_uuid("task", task_id))) if self._source else None
+            if described is None:
+                raise
+        return self._taken_over(origin, task_id, described)
+
+    def obtain_at(self, origin: Origin, endpoint: str) -> TaskRow:
+        """The task that owns the endpoint, taken over likewise; raises `NotFound`, `Unavailable`."""
+        try:
+            return self.at_endpoint(endpoint)
+        except NotFound:
+            found = self._source.task_at(endpoint) if self._source else None
+            if found is None:
+                raise
+        return self._taken_over(origin, *found)
+
+    def _taken_over(self, origin: Origin, task_id: str, described: dict[str, Any]) -> TaskRow:
+        ident = as_uuid("task", task_id)
+        task = Task(id=ident, **described)
+        with suppress(Conflict):  # whoever asks at the same moment takes it over as well
+            self._unit.save(origin, task, *self._claim(task.endpoint, ident))
+        return self.get(task_id)
+
+    def refresh(self, origin: Origin, task_id: str) -> bool:
+        """Let what the SMS says now of a task that was taken over take effect; False when it is not there any more."""
+        described = self._source.task(task_id) if self._source else None
+        if described is None:
+            return False
+        changing = {key: described[key] for key in ("description", "priority", "metadata", "config")}
+        self.update(origin, task_id, **changing)
+        return True
 
     def _claim(self, endpoint: str, task_id: UUID) -> list[Endpoint]:
         if not endpoint or is_url(endpoint):

@@ -108,3 +108,66 @@ def test_without_the_flags_it_stands_alone(tmp_path: Path, sms: Server) -> None:
     with Server(tmp_path / "alone", role="spearlet") as node:
         assert identity(node)
         assert sms.get("/api/v1/nodes").json()["nodes"] == []
+
+
+def asked(node: Server, **body: Any) -> dict[str, Any]:
+    """What the node answers to a call."""
+    answer = node.post("/api/v1/executions", json=body)
+    return {"code": answer.status_code, **answer.json()}
+
+
+def near(folder: Path, sms: Server) -> Server:
+    """A SPEARlet that knows where the SMS's files are."""
+    node = spearlet(folder, sms, "--auto-register")
+    config = folder / "spearlet.toml"
+    config.write_text(config.read_text() + f'sms_http_addr = "127.0.0.1:{sms.port}"\n')
+    return node
+
+
+def test_a_task_of_the_sms_runs_on_a_node_that_never_heard_of_it(tmp_path: Path, sms: Server) -> None:
+    task = sms.register("echo", endpoint="mirror")
+    with near(tmp_path, sms) as node:
+        found = asked(node, task_id=task, input="hi")
+        assert (found["code"], found["status"], found["output"]) == (200, "completed", "hi")
+        assert node.post("/e/mirror", data=b"again").content == b"again"
+        assert len(events_of(node, ["TaskCreated"])) == 1
+
+
+def test_an_endpoint_of_the_sms_is_found_by_its_name(tmp_path: Path, sms: Server) -> None:
+    sms.register("echo", endpoint="mirror")
+    with near(tmp_path, sms) as node:
+        assert node.post("/e/Mirror", data=b"hi").content == b"hi"
+        assert node.post("/e/nobody", data=b"hi").status_code == 404
+
+
+def test_what_changes_or_goes_at_the_sms_changes_or_goes_at_the_node(tmp_path: Path, sms: Server) -> None:
+    task = sms.register("loop", config={"limits.wall_ms": "20000"})
+    with near(tmp_path, sms) as node:
+        sms.session.put(f"{sms.url}/api/v1/tasks/{task}", json={"config": {"limits.wall_ms": "100"}}, timeout=10)
+        assert asked(node, task_id=task)["status"] == "timeout"
+        sms.session.put(f"{sms.url}/api/v1/tasks/{task}", json={"config": {"limits.wall_ms": "200"}}, timeout=10)
+        eventually(lambda: node.get(f"/api/v1/tasks/{task}").json()["config"] == {"limits.wall_ms": "200"})
+        assert "200 ms" in asked(node, task_id=task)["error"]["message"]
+        assert sms.session.delete(f"{sms.url}/api/v1/tasks/{task}", timeout=10).status_code in (200, 204)
+        eventually(lambda: node.get(f"/api/v1/tasks/{task}").status_code == 404)
+        assert asked(node, task_id=task)["code"] == 404
+
+
+def test_what_changed_while_the_node_was_away_is_learned_when_it_is_back(tmp_path: Path, sms: Server) -> None:
+    task = sms.register("echo")
+    node = near(tmp_path, sms)
+    with node:
+        asked(node, task_id=task, input="hi")
+        node.kill()
+        sms.session.delete(f"{sms.url}/api/v1/tasks/{task}", timeout=10)
+        node.start()
+        eventually(lambda: node.get(f"/api/v1/tasks/{task}").status_code == 404)
+
+
+def test_a_pinned_task_is_there_before_anybody_calls_it(tmp_path: Path, sms: Server) -> None:
+    with near(tmp_path, sms) as node:
+        body = {"name": "n", "version": "1", "node_uuid": identity(node)}
+        task = sms.post("/api/v1/tasks", json=body).json()["task_id"]
+        eventually(lambda: node.get(f"/api/v1/tasks/{task}").status_code == 200)
+        other = sms.register("hello")
+        assert node.get(f"/api/v1/tasks/{other}").status_code == 404

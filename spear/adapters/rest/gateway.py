@@ -65,14 +65,15 @@ class ShortCut:
 
 def _call(platform: Platform, endpoint: str, environ: Environ, correlation: str) -> tuple[list[tuple[str, str]], bytes]:
     """The headers and the body of a good answer; raises what the caller hears instead."""
-    task, kept = platform.tasks.at_endpoint(endpoint), content.content_type(environ)
+    origin, kept = Origin("rest", correlation), content.content_type(environ)
+    task = platform.tasks.obtain_at(origin, endpoint)
     call = Call(
         input=read_body(environ, platform.config.max_upload_bytes),
         input_content_type=kept,
         output_content_type=kept,
         idempotency_key=idempotency_key(environ),
     )
-    execution_id, outcome = platform.executions.request(Origin("rest", correlation), task, call)
+    execution_id, outcome = platform.executions.request(origin, task, call)
     outcome = outcome or _earlier(platform, execution_id)
     if outcome.end is not End.COMPLETED:
         raise failure(execution_id, outcome)

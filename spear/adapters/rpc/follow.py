@@ -48,12 +48,17 @@ def follow(log: EventLog, after: int, topics: list[str], *, field: str) -> Itera
 
 
 def task_events(platform: Platform, node_uuid: str, *, after: int) -> Iterator[Message]:
-    """What happened to the tasks that are pinned to a node; `event_id` is the position."""
+    """What happened to the tasks that are pinned to a node; `event_id` is the position.
+
+    Of tasks that any node may have taken over, it tells every node what changed and that they are gone.
+    """
     for fact in follow(platform.log, after, topics_of("task"), field="last_event_id"):
-        if _pinned_to(platform, fact) == node_uuid:
-            event = _task_event(fact, node_uuid, event_id=fact.position)
-            if event.kind == task_pb2.TASK_EVENT_KIND_CREATE:
-                event.execution_id = f"task-event-{node_uuid}-{fact.position}"
+        pinned = _pinned_to(platform, fact)
+        event = _task_event(fact, node_uuid, event_id=fact.position)
+        created = event.kind == task_pb2.TASK_EVENT_KIND_CREATE
+        if created:
+            event.execution_id = f"task-event-{node_uuid}-{fact.position}"
+        if pinned == node_uuid or not (pinned or created):
             yield event
 
 

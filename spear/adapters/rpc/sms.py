@@ -1,15 +1,18 @@
 """The SMS as a node reaches it: calls with a deadline, and what goes wrong told as our own errors."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import grpc
 
 from spear.adapters.rpc.calls import Message
 from spear.adapters.rpc.generated.sms import node_pb2 as pb
+from spear.adapters.rpc.generated.sms import task_pb2 as tasks
 from spear.adapters.rpc.server import on_the_hub
+from spear.adapters.rpc.services.tasks import described
 from spear.config import Address
 from spear.errors import NotFound, Refused, SpearError, Unavailable
+from spear.ports import TaskChange
 
 _CALL_S = 5.0
 _OPTIONS = {
@@ -19,6 +22,7 @@ _OPTIONS = {
     "grpc.max_reconnect_backoff_ms": 2_000,
 }
 _NO_ANSWER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
+_CHANGES = {tasks.TASK_EVENT_KIND_CREATE: TaskChange.CREATED, tasks.TASK_EVENT_KIND_CANCEL: TaskChange.GONE}
 
 
 class SmsClient:
@@ -54,6 +58,32 @@ class SmsClient:
         resource: Message = pb.NodeResource
         request = pb.UpdateNodeResourceRequest(resource=resource(node_uuid=uuid, **numbers))
         self._call("NodeService/UpdateNodeResource", request, pb.UpdateNodeResourceResponse)
+
+    def task(self, task_id: str) -> dict[str, Any] | None:
+        """How the task is described; None when there is none."""
+        answer = self._call("TaskService/GetTask", tasks.GetTaskRequest(task_id=task_id), tasks.GetTaskResponse)
+        return described(answer.task) if answer.found else None
+
+    def task_at(self, endpoint: str) -> tuple[str, dict[str, Any]] | None:
+        """The id and the description of the task that owns the endpoint; None when nobody does."""
+        request = tasks.ResolveEndpointRequest(endpoint=endpoint)
+        answer = self._call("TaskService/ResolveEndpoint", request, tasks.ResolveEndpointResponse)
+        return (str(answer.task.task_id), described(answer.task)) if answer.found else None
+
+    def changes(self, node_uuid: str, *, after: int) -> Iterator[tuple[int, str, TaskChange]]:
+        """What happens to this node's tasks, for ever; raises `Unavailable` or `Refused` when the stream ends."""
+        method = "TaskService/SubscribeTaskEvents"
+        follow = self._channel.unary_stream(
+            f"/sms.{method}",
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=tasks.TaskEvent.FromString,
+        )
+        try:
+            for event in follow(tasks.SubscribeTaskEventsRequest(node_uuid=node_uuid, last_event_id=after)):
+                yield event.event_id, event.task_id, _CHANGES.get(event.kind, TaskChange.UPDATED)
+        except grpc.RpcError as error:
+            raise self._ours(method, error) from None
+        raise Unavailable(f"the SMS at {self._address}: {method}: the stream ended")
 
     def _call(self, method: str, request: Message, answers: Callable[[], Message]) -> Message:
         call = self._channel.unary_unary(

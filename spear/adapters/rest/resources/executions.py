@@ -196,9 +196,9 @@ def make(platform: Platform) -> Resource:
     @api.answers(ExecutionResult, also=(202,), refuses=(404, 409, 429, 503))
     def run(body: dict[str, Any]) -> Any:
         """Run a task; 200 with how it ended, or 202 at once with mode async. Takes an Idempotency-Key."""
-        task = tasks.get(body["task_id"]) if "task_id" in body else tasks.at_endpoint(body["endpoint"])
-        call = _call(body)
-        execution_id, outcome = service.request(origin(), task, call)
+        who, call = origin(), _call(body)
+        task = tasks.obtain(who, body["task_id"]) if "task_id" in body else tasks.obtain_at(who, body["endpoint"])
+        execution_id, outcome = service.request(who, task, call)
         if call.mode is Mode.ASYNC:
             shown, status = execution_json(service.get(execution_id)), 202
         else:

@@ -35,7 +35,8 @@ class InvocationService:
         """
         if not request.task_id:
             raise Invalid("task_id is required", details={"field": "task_id"})
-        task, call = self._tasks.get(text("task_id", request.task_id, most=64)), _call(request)
+        call = _call(request)
+        task = self._tasks.obtain(asked.origin, text("task_id", request.task_id, most=64))
         if call.mode is Mode.ASYNC:
             execution_id, _ = self._executions.request(asked.origin, task, call)
             return _answer(request, self._executions.get(execution_id), b"")

@@ -84,7 +84,8 @@ def _executable(request: Message) -> Executable:
     }
 
 
-def _described(request: Message) -> dict[str, Any]:
+def described(request: Message) -> dict[str, Any]:
+    """What a registration, or a task as the wire has it, says of the task; raises `Invalid`."""
     name = text("name", request.name, most=256, least=1)
     priorities = {0: Priority.NORMAL, **_PRIORITY}
     return {
@@ -112,7 +113,7 @@ class TaskService:
     def register_task(self, request: Message, asked: Asked) -> Message:
         """Register an agent; a taken endpoint or a bad field is told in the answer."""
         try:
-            task_id, _ = self._tasks.register(asked.origin, **_described(request))
+            task_id, _ = self._tasks.register(asked.origin, **described(request))
         except (Invalid, AlreadyExists) as error:
             return pb.RegisterTaskResponse(success=False, message=f"Failed to register task: {error.message}")
         return pb.RegisterTaskResponse(
