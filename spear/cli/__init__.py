@@ -1,1 +1,1 @@
-"""Commands for people at a terminal: nothing here changes a log that a server may be using."""
+"""Commands for people at a terminal: nothing here writes to a log behind a server's back."""

@@ -2,23 +2,18 @@
 
 import os
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 from spear.cli import _checks, _past, _reading, _stats, _transfer
+from spear.cli._arguments import Parser, at_least_one, whole
 from spear.cli._place import LOG_NAMES
 from spear.errors import Corrupt, SpearError
 
 _MOMENT = "a position, or an RFC 3339 time such as 2026-01-31T12:00:00Z"
 _EPILOG = "Exit status: 0 all is well, 1 something is wrong with the log or its views, 2 it could not be done."
-
-
-class _Parser(ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +22,6 @@ class _Command:
     run: Callable[[Namespace], int]
     help: str
     arguments: Callable[[ArgumentParser], None]
-
-
-def _whole(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        raise ArgumentTypeError(f"got {text[:40]!r}, expected a whole number")
-    return int(text)
-
-
-def _at_least_one(text: str) -> int:
-    if not (number := _whole(text)):
-        raise ArgumentTypeError("got 0, expected at least 1")
-    return number
 
 
 def _tail(parser: ArgumentParser) -> None:
@@ -50,12 +33,12 @@ def _tail(parser: ArgumentParser) -> None:
         "--type", action="append", default=[], help="only this type, such as NodeLost or node.NodeLost; may be repeated"
     )
     parser.add_argument(
-        "--limit", type=_at_least_one, metavar="N", help="end after N events; without --after, the last N (default 20)"
+        "--limit", type=at_least_one, metavar="N", help="end after N events; without --after, the last N (default 20)"
     )
 
 
 def _show(parser: ArgumentParser) -> None:
-    parser.add_argument("position", type=_whole, metavar="POSITION", help="the event's position")
+    parser.add_argument("position", type=whole, metavar="POSITION", help="the event's position")
 
 
 def _nothing_more(parser: ArgumentParser) -> None:
@@ -70,7 +53,7 @@ def _replay(parser: ArgumentParser) -> None:
 def _as_of(parser: ArgumentParser) -> None:
     parser.add_argument("position", metavar="POSITION", help=_MOMENT)
     parser.add_argument("table", choices=_past.SHOWN, help="one of %(choices)s", metavar="TABLE")
-    parser.add_argument("--limit", type=_at_least_one, default=100, metavar="N", help="at most N rows (default 100)")
+    parser.add_argument("--limit", type=at_least_one, default=100, metavar="N", help="at most N rows (default 100)")
     parser.add_argument("--after", default="", metavar="KEY", help="begin after this seq or key")
 
 
@@ -78,7 +61,7 @@ def _diff(parser: ArgumentParser) -> None:
     parser.add_argument("a", metavar="A", help=f"the earlier one: {_MOMENT}")
     parser.add_argument("b", metavar="B", help="the later one, likewise")
     parser.add_argument(
-        "--limit", type=_at_least_one, default=20, metavar="N", help="at most N rows a table (default 20)"
+        "--limit", type=at_least_one, default=20, metavar="N", help="at most N rows a table (default 20)"
     )
 
 
@@ -106,12 +89,10 @@ COMMANDS = (
 
 
 def _parser() -> ArgumentParser:
-    parser = _Parser(prog="python -m spear.events", description=__doc__, epilog=_EPILOG)
+    parser = Parser(prog="python -m spear.events", description=__doc__, epilog=_EPILOG)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     for command in COMMANDS:
-        added = commands.add_parser(
-            command.name, help=command.help, description=command.run.__doc__, epilog=_EPILOG, allow_abbrev=False
-        )
+        added = commands.add_parser(command.name, help=command.help, description=command.run.__doc__, epilog=_EPILOG)
         command.arguments(added)
         added.add_argument(
             "--data-dir",

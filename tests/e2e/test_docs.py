@@ -24,7 +24,7 @@ def blocks() -> list[tuple[str, str]]:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server as `make run` leaves it: the samples are registered."""
     here = tmp_path_factory.mktemp("docs")
-    for name in ("samples", "sdk", "config.toml", "spear_server.py", "spear", ".venv"):
+    for name in ("README.md", "bin", "samples", "sdk", "config.toml", "spear_server.py", "spear", ".venv"):
         if (ROOT / name).exists():
             (here / name).symlink_to(ROOT / name)
     with Server(here / "data") as running:
@@ -38,11 +38,16 @@ def test_a_documented_command_works(server: Server, page: str, block: str) -> No
     script = block.replace("localhost:8080", f"localhost:{server.port}")
     script = script.replace("localhost:50051", f"localhost:{server.grpc_port}")
     script = script.replace("localhost:8081", f"localhost:{server.admin_port}").replace("curl ", "curl -f ")
-    environment = os.environ | {"PATH": f"{ROOT / '.venv/bin'}:{os.environ['PATH']}", "FREE_PORT": str(free_port())}
+    environment = os.environ | {
+        "PATH": f"{ROOT / 'bin'}:{ROOT / '.venv/bin'}:{os.environ['PATH']}",
+        "FREE_PORT": str(free_port()),
+        "SPEAR_SERVER": server.url,
+    }
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=server.data_dir.parent,
         env=environment,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=120,

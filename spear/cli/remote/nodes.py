@@ -1,0 +1,37 @@
+"""`spear node`: the machines that run agents."""
+
+from argparse import ArgumentParser, Namespace
+
+from spear.cli.remote.command import Command
+from spear.cli.remote.naming import named
+from spear.cli.remote.output import Output
+from spear.cli.remote.paging import listed, takes_pages
+from spear.cli.remote.server import Server
+
+_COLUMNS = ("uuid", "ip_address", "port", "http_port", "status", "last_heartbeat", "registered_at")
+
+
+def _which(parser: ArgumentParser) -> None:
+    takes_pages(parser)
+    parser.add_argument("--status", default="", help="only nodes of this status, such as online")
+
+
+def _list(args: Namespace, server: Server, out: Output) -> None:
+    """List nodes in the order in which they were registered."""
+    out.rows(listed(server, args, "nodes", key="nodes", status=args.status), "nodes", _COLUMNS)
+
+
+def _one(parser: ArgumentParser) -> None:
+    parser.add_argument("node", type=named, metavar="NODE", help="the node's uuid")
+
+
+def _show(args: Namespace, server: Server, out: Output) -> None:
+    """Show a node with the resources that it last reported."""
+    node = server.get("nodes", args.node, "with-resource")
+    if out.json:
+        out.record(node)
+    else:
+        out.record({**node, **node.get("resource", {})}, without=("resource", "node_uuid"))
+
+
+COMMANDS = (Command("node list", _list, _which), Command("node show", _show, _one))
