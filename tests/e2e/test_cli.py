@@ -1,9 +1,11 @@
 """The spear command as a person and as a script use it: a real server process, a real command."""
 
+import io
 import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -14,7 +16,9 @@ from typing import Any
 
 import pytest
 
+from spear.cli import _progress
 from spear.cli.remote.commands import COMMANDS
+from spear.cli.remote.main import main
 from tests.e2e._cut import Between
 from tests.server import ROOT, SAMPLES, Server, events_of, eventually, free_port
 
@@ -406,6 +410,32 @@ def test_the_end_of_a_pipe_ends_a_command_quietly(server: Server) -> None:
         assert (tail.wait(30), tail.stderr.read()) == (0, "")
 
 
+def test_output_that_cannot_be_written_is_one_line(server: Server) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [SPEAR, "node", "list"], stdout=full, stderr=subprocess.PIPE, text=True, env=environment(server.url)
+        )
+    assert (done.returncode, done.stderr) == (1, "error: No space left on device\n")
+
+
+def test_who_waits_at_a_terminal_sees_a_bar(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, terminal = tmp_path / "source", Terminal()
+    source.write_bytes(BIG)
+    monkeypatch.setattr(_progress, "_PATIENCE_S", 0)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert main(["object", "put", "watched", str(source), "--server", server.url], {}) == 0
+    assert main(["object", "get", "watched", str(tmp_path / "copy"), "--server", server.url], {}) == 0
+    assert "upload [#" in terminal.getvalue()
+    assert "download [#" in terminal.getvalue()
+
+
+class Terminal(io.StringIO):
+    """Standard error as a person has it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 @pytest.mark.parametrize(
     "words",
     [["fly"], ["task"], ["task", "show", ""], ["task", "list", "--limit", "0"], ["node", "list", "-o", "xml"], []],
@@ -417,7 +447,7 @@ def test_a_wrong_word_is_one_line_and_status_2(server: Server, words: list[str])
 def test_a_server_that_is_not_there_or_not_spear_is_told_apart(server: Server) -> None:
     where = f"http://127.0.0.1:{free_port()}"
     assert where in failed(where, 4, "task", "list")
-    assert "SPEAR" in failed(f"{server.url}/swagger-ui", 1, "task", "list")
+    assert "no route" in failed(f"{server.url}/elsewhere", 1, "task", "list")
     assert "no-such-host.invalid" in failed("http://no-such-host.invalid", 4, "task", "list")
 
 

@@ -56,13 +56,13 @@ def follow(server: Server, path: str, *, query: Query, after: int) -> Iterator[M
 
     Raises `Lost` when the first connection fails, or when the server stays away.
     """
-    cursor, attempts, heard = after, 0, False
+    last, attempts, heard = "", 0, False
     while True:
         try:
-            for message in _once(server, path, query=query, cursor=cursor):
+            for message in _once(server, path, query={**query, "after": after}, last=last):
                 attempts, heard = 0, True
                 if message is not None:
-                    cursor = int(message.ident or cursor)
+                    last = message.ident or last
                     yield message
                     if message.event == "end":
                         return
@@ -76,9 +76,9 @@ def follow(server: Server, path: str, *, query: Query, after: int) -> Iterator[M
         attempts += 1
 
 
-def _once(server: Server, path: str, *, query: Query, cursor: int) -> Iterator[Message | None]:
-    headers = {"Accept": "text/event-stream"}
-    with server.asked("GET", path, query={**query, "after": cursor}, headers=headers) as answer:
+def _once(server: Server, path: str, *, query: Query, last: str) -> Iterator[Message | None]:
+    headers = {"Accept": "text/event-stream", **({"Last-Event-ID": last} if last else {})}
+    with server.asked("GET", path, query=query, headers=headers) as answer:
         for message in messages(_pieces(answer)):
             if message is not None and message.event == "error":
                 raise _told(message.data)

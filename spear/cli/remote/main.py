@@ -17,17 +17,23 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] = os
     args = make_parser().parse_args(arguments)
     try:
         status: int | None = args.does(args, _server(args, environ), Output(args.format))
-        sys.stdout.flush()
+        print(end="", flush=True)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains when it flushes
+        _let_go_of_output()
         return Exit.OK
     except KeyboardInterrupt:
         return Exit.OK if getattr(args, "follow", False) else Exit.INTERRUPTED
     except Ended as error:
         return _failed(args, error)
     except OSError as error:  # standard output cannot be written
+        _let_go_of_output()
         return _failed(args, Ended(error.strerror or str(error)))
     return status or Exit.OK
+
+
+def _let_go_of_output() -> None:
+    """What is left to print goes nowhere; the interpreter would complain when it flushes."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _server(args: Namespace, environ: Mapping[str, str]) -> Server:

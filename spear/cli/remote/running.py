@@ -38,7 +38,8 @@ def _what(parser: ArgumentParser) -> None:
 def _run(args: Namespace, server: Server, out: Output) -> int | None:
     """Submit a program and run it: input from standard input, output to standard output, logs to standard error."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)  # whoever ends us ends the run
+        if signal.getsignal(number) is signal.SIG_DFL:  # under nohup it is not
+            signal.signal(number, signal.default_int_handler)  # whoever ends us ends the run
     data = _input(args.input)
     with _task(args, server) as call:
         body = {**call, **data, "mode": "async", "timeout_ms": args.timeout}

@@ -43,8 +43,8 @@ class Upload:
 
     @property
     def headers(self) -> dict[str, str]:
-        """How the body's length is told: by number, or piece by piece."""
-        return {"Transfer-Encoding": "chunked"} if self.size is None else {"Content-Length": str(self.size)}
+        """The body's length; one that nobody knows is sent in chunks."""
+        return {} if self.size is None else {"Content-Length": str(self.size)}
 
     @property
     def sha256(self) -> str:
