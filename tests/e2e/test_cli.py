@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -367,7 +368,7 @@ def most_memory(server: Server, *words: str) -> int:
     return usage.ru_maxrss
 
 
-def test_a_refusal_is_heard_although_the_upload_is_not_through(server: Server, tmp_path: Path) -> None:
+def test_an_upload_over_the_limit_is_refused(server: Server, tmp_path: Path) -> None:
     with (tmp_path / "huge").open("wb") as huge:
         huge.truncate(200 * 1024 * 1024)
     assert "limit" in failed(server, 5, "file", "put", str(tmp_path / "huge"))
@@ -402,12 +403,11 @@ def test_following_survives_a_killed_server_without_a_gap_or_a_repetition(tmp_pa
         server.kill()
 
 
-def test_the_end_of_a_pipe_ends_a_command_quietly(server: Server) -> None:
-    with started(server, "events", "tail", "-f", "--after", "0") as tail:
-        assert tail.stdout.readline()
-        tail.stdout.close()
-        server.post("/api/v1/nodes", json=NODE)
-        assert (tail.wait(30), tail.stderr.read()) == (0, "")
+@pytest.mark.parametrize("words", [["events", "tail", "-f", "--after", "0"], ["node", "list", "--all"]])
+def test_the_end_of_a_pipe_ends_a_command_quietly(server: Server, words: list[str]) -> None:
+    with started(server, *words) as command:
+        command.stdout.close()
+        assert (command.wait(30), command.stderr.read()) == (0, "")
 
 
 def test_output_that_cannot_be_written_is_one_line(server: Server) -> None:
@@ -463,12 +463,15 @@ class _Strict(BaseHTTPRequestHandler):
     shown: list[str | None]
 
     def do_GET(self) -> None:
+        """Answer without reading any body, and hang up."""
         type(self).shown.append(self.headers["Authorization"])
         body = b'{"error": "UNAUTHENTICATED", "message": "expected a token", "details": {}}'
         self.send_response(401)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    do_POST = do_GET
 
     def log_message(self, *_: object) -> None:
         """Nothing."""
@@ -494,6 +497,31 @@ def test_the_token_is_sent_as_a_bearer_token_and_never_printed(strict: HTTPServe
     for done in (from_environment, from_option):
         assert done.returncode == 8
         assert not any(token in done.stdout + done.stderr for token in (b"s3cret", b"0pen"))
+
+
+def test_a_refusal_is_heard_from_a_server_that_hangs_up_in_the_middle_of_an_upload(
+    strict: HTTPServer, tmp_path: Path
+) -> None:
+    with (tmp_path / "large").open("wb") as large:
+        large.truncate(64 * 1024 * 1024)
+    url = f"http://127.0.0.1:{strict.server_port}"
+    assert "expected a token" in failed(url, 8, "file", "put", str(tmp_path / "large"))
+
+
+def test_an_encrypted_server_is_reached_with_its_certificate_and_no_other(tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl to make a certificate")
+    cert, key, config = tmp_path / "cert.pem", tmp_path / "key.pem", tmp_path / "tls.toml"
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    named = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
+    subprocess.run([*made, *named], check=True, capture_output=True)
+    config.write_text(f'[http]\nenable_tls = true\ncert_path = "{cert}"\nkey_path = "{key}"\n')
+    server = Server(tmp_path / "data", "--config", str(config))
+    server.url, server.verify = server.url.replace("http:", "https:"), str(cert)
+    with server:
+        done = spear(server, "run", sample("hello"), SSL_CERT_FILE=str(cert))
+        assert (done.returncode, done.stdout) == (0, b"Hello from SPEAR!\n")
+        assert "certificate" in failed(server, 4, "node", "list")
 
 
 def test_the_documentation_names_every_command() -> None:
