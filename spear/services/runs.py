@@ -99,7 +99,7 @@ class Runs:
             spec.execution_id, task, spec, origin, waits, self._bell.ticket(), output_content_type=output_content_type
         )
         per_task = concurrency_of(task.config, self.settings.max_concurrent_per_task)
-        work.admitted = self._admission.enter(work, task.task_id, per_task=per_task)
+        work.admitted = self._admission.enter(work, task.task_id, per_task=per_task, priority=task.priority)
         self._works.setdefault(work.execution_id, work)
         return work
 
