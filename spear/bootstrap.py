@@ -32,6 +32,7 @@ from spear.events.lock import DirectoryLock
 from spear.events.log import EventLog
 from spear.events.record import Origin
 from spear.ports import Limits, Runtime
+from spear.projections.fleet import Fleet
 from spear.projections.reader import Reader
 from spear.projections.snapshots import Snapshots
 from spear.projections.timeline import Timeline
@@ -41,12 +42,14 @@ from spear.reactors.janitor import Collector, Snapshotter
 from spear.reactors.reporter import Description, OwnLog, Reporter
 from spear.roles import sms, spearlet
 from spear.roles.loops import Loops, loops
+from spear.scheduling.placement import LeastUsed
 from spear.services.content import Contents
 from spear.services.executions import Executions
 from spear.services.files import Files
 from spear.services.instances import Instances
 from spear.services.nodes import Nodes, OwnNode
 from spear.services.objects import Objects
+from spear.services.placements import Placements
 from spear.services.platform import Platform
 from spear.services.runs import Runs, Settings
 from spear.services.tasks import Tasks
@@ -131,6 +134,7 @@ class Foundation:
     log: EventLog
     views: Path
     reader: Reader
+    fleet: Fleet
     unit: Unit
     blobs: FileBlobStore
     snapshots: Snapshots
@@ -152,11 +156,14 @@ def foundation(config: Config, *, failed: Callable[[str], None], progress: Progr
         views = open_views(data / "views.db", log, progress=progress)
         stack.callback(views.close)
         reader = stack.enter_context(closing(Reader(views.path)))
+        fleet = Fleet(reader, LeastUsed(config.heartbeat_timeout), now_us=clock.now_us())
+        fleet.follow(views)
         log.start(views)
         stack.callback(log.close)
         blobs = FileBlobStore(data / "files", threads)
         snapshots = Snapshots(data / "snapshots")
-        yield Foundation(data, log, views.path, reader, Unit(log), blobs, snapshots, clock, SystemIds(), bell, threads)
+        unit, ids = Unit(log), SystemIds()
+        yield Foundation(data, log, views.path, reader, fleet, unit, blobs, snapshots, clock, ids, bell, threads)
 
 
 def _platform(
@@ -164,7 +171,7 @@ def _platform(
 ) -> Platform:
     unit, reader, clock, ids, bell = base.unit, base.reader, base.clock, base.ids, base.bell
     contents, logs = Contents(base.blobs), FileLogStore(config.log.tasks_dir, clock=clock, bell=bell)
-    nodes = Nodes(unit, reader, ids=ids, clock=clock, heartbeat_timeout_s=config.heartbeat_timeout)
+    nodes, placements = Nodes(unit, reader, ids=ids), Placements(unit, base.fleet, ids=ids, clock=clock, node=node)
     tasks = Tasks(unit, reader, ids=ids, source=client)
     files = Files(unit, reader, base.blobs, ids=ids, max_upload_bytes=config.max_upload_bytes)
     instances = Instances(
@@ -186,7 +193,9 @@ def _platform(
         node=node,
         settings=_settings(config),
     )
-    executions = Executions(unit, reader, runs=runs, tasks=tasks, contents=contents, ids=ids, spawn=spawn)
+    executions = Executions(
+        unit, reader, runs=runs, tasks=tasks, contents=contents, placements=placements, ids=ids, spawn=spawn
+    )
     timeline = Timeline(base.log, snapshots=base.snapshots, folder=base.data / "as-of", threads=base.threads)
     stack.callback(timeline.close)
     return Platform(
@@ -203,6 +212,7 @@ def _platform(
         files=files,
         objects=Objects(unit, reader, contents, max_object_size=config.max_object_size),
         instances=instances,
+        placements=placements,
         runs=runs,
         executions=executions,
     )
@@ -223,6 +233,7 @@ def _described(config: Config) -> Description:
         port=config.grpc_addr.port,
         http_port=config.http_addr.port,
         name=config.node_name or socket.gethostname(),
+        offers={"runtimes": ",".join(RUNTIMES), "slots": str(config.executions.max_concurrent)},
     )
 
 
@@ -292,8 +303,9 @@ def _start_role(platform: Platform, base: Foundation, running: Loops, node: OwnN
     if config.role is not Role.SPEARLET:
         sms.start(platform, running)
     if config.role is not Role.SMS:
-        own = OwnLog(platform.nodes, node, identity=base.data / "node_uuid")
-        reporting = partial(Reporter, node=node, described=_described(config), measure=Machine(config.data_dir).measure)
+        described = _described(config)
+        own = OwnLog(platform.nodes, node, identity=base.data / "node_uuid", offers=described.offers)
+        reporting = partial(Reporter, node=node, described=described, measure=Machine(config.data_dir).measure)
         spearlet.start(platform, running, reporting(own))
         if client is not None:
             _join(client, reporting(client), platform, base, running)
@@ -307,6 +319,7 @@ def _start_role(platform: Platform, base: Foundation, running: Loops, node: OwnN
     snapshotter = Snapshotter(
         base.log, base.snapshots, views=base.views, every=config.snapshot_every, threads=base.threads
     )
+    running.every(0.1, lambda: base.fleet.catch_up(base.clock.now_us()))
     running.every(60.0, collector.collect)
     running.every(5.0, snapshotter.look)
 

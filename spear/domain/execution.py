@@ -6,6 +6,7 @@ from uuid import UUID
 from eventsourcing.domain import event
 
 from spear.domain.base import Aggregate, named, topic
+from spear.domain.placement import DecisionFacts, Rule
 from spear.errors import Refused
 
 
@@ -53,6 +54,11 @@ class Execution(Aggregate):
         input_inline: str
         input_content_type: str
         fingerprint: str
+
+    class ExecutionPlaced(Aggregate.Event):
+        node_uuid: str
+        rule: str
+        decision: DecisionFacts
 
     class ExecutionStarted(Aggregate.Event):
         instance_id: str
@@ -112,6 +118,12 @@ class Execution(Aggregate):
         """Whether a final event is recorded."""
         return self.status in FINAL
 
+    def place(self, node_uuid: str, rule: Rule, decision: DecisionFacts) -> None:
+        """There was a choice, and this node is to run it."""
+        if self.status is not ExecutionStatus.PENDING:
+            raise Refused(f"execution {self.id} is {self.status}; only a pending one can be placed")
+        self._placed(node_uuid, rule.value, decision)
+
     def begin_on(self, instance_id: str, *, node_uuid: str, start: Start) -> None:
         """A run starts on an instance."""
         if self.status is not ExecutionStatus.PENDING:
@@ -146,6 +158,10 @@ class Execution(Aggregate):
         """Its wall time ran out."""
         if not self.ended:
             self._timed_out(error, last_action, duration_us)
+
+    @event(ExecutionPlaced)
+    def _placed(self, node_uuid: str, rule: str, decision: DecisionFacts) -> None:
+        self.node_uuid = node_uuid
 
     @event(ExecutionStarted)
     def _started(self, instance_id: str, node_uuid: str, start: str) -> None:

@@ -110,6 +110,12 @@ class Node(Aggregate):
     class NodeRecovered(Aggregate.Event):
         reason: str
 
+    class NodeDrained(Aggregate.Event):
+        reason: str
+
+    class NodeUndrained(Aggregate.Event):
+        reason: str
+
     class NodeDeleted(Aggregate.Event):
         reason: str
 
@@ -118,7 +124,7 @@ class Node(Aggregate):
         self.ip_address, self.port, self.http_port = ip_address, port, http_port
         self.metadata = metadata
         self.status: str = NodeStatus.ONLINE
-        self.deleted = False
+        self.drained = self.deleted = False
 
     def register_again(self, *, ip_address: str, port: int, http_port: int, metadata: dict[str, str]) -> None:
         """The machine is back as it is now, even if it was deleted; one that did not change records nothing."""
@@ -172,6 +178,18 @@ class Node(Aggregate):
         if self.status != NodeStatus.OFFLINE:
             self._lost(reason)
 
+    def drain(self, reason: str) -> None:
+        """The node takes no new work; what runs on it goes on."""
+        self._check_present()
+        if not self.drained:
+            self._drained(reason)
+
+    def undrain(self, reason: str) -> None:
+        """The node takes work again."""
+        self._check_present()
+        if self.drained:
+            self._undrained(reason)
+
     def delete(self, reason: str) -> None:
         """The node is gone; its history stays."""
         self._check_present()
@@ -199,6 +217,14 @@ class Node(Aggregate):
     @event(NodeRecovered)
     def _recovered(self, reason: str) -> None:
         self.status = NodeStatus.ONLINE
+
+    @event(NodeDrained)
+    def _drained(self, reason: str) -> None:
+        self.drained = True
+
+    @event(NodeUndrained)
+    def _undrained(self, reason: str) -> None:
+        self.drained = False
 
     @event(NodeDeleted)
     def _deleted(self, reason: str) -> None:

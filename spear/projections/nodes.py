@@ -26,6 +26,8 @@ class NodeRow(msgspec.Struct, gc=False):
     health_info: dict[str, str]
     failures: int = 0
     failed_at_us: int = 0
+    drained: bool = False
+    drain_reason: str = ""
 
 
 class ResourceRow(msgspec.Struct, gc=False):
@@ -91,6 +93,18 @@ def _recovered(sheets: Sheets, fact: Recorded, e: Node.NodeRecovered) -> None:
     _status(sheets, fact.originator_id, NodeStatus.ONLINE)
 
 
+def _drained(sheets: Sheets, fact: Recorded, e: Node.NodeDrained) -> None:
+    row = sheets[NODES][fact.originator_id]
+    if row:
+        row.drained, row.drain_reason = True, e.reason
+
+
+def _undrained(sheets: Sheets, fact: Recorded, e: Node.NodeUndrained) -> None:
+    row = sheets[NODES][fact.originator_id]
+    if row:
+        row.drained, row.drain_reason = False, ""
+
+
 def _deleted(sheets: Sheets, fact: Recorded, e: Node.NodeDeleted) -> None:
     sheets[NODES][fact.originator_id] = None
     sheets[RESOURCES][fact.originator_id] = None
@@ -108,19 +122,20 @@ def _beat(sheets: Sheets, fact: Recorded, e: Heartbeat) -> None:
 
 
 def _health_to_resources(rows: Rows[ResourceRow], uuid: str, time_us: int, health: dict[str, str]) -> None:
+    cpu, memory = percent(health.get("cpu_usage", "")), percent(health.get("memory_usage", ""))
+    disk = percent(health.get("disk_usage", ""))
+    if cpu is None and memory is None and disk is None:
+        return
     row = rows[uuid]
     if row is None:
         row = rows[uuid] = ResourceRow(uuid, time_us)
-    cpu, memory = percent(health.get("cpu_usage", "")), percent(health.get("memory_usage", ""))
-    disk = percent(health.get("disk_usage", ""))
     if cpu is not None:
         row.cpu_usage_percent = cpu
     if memory is not None:
         row.memory_usage_percent = memory
     if disk is not None:
         row.disk_usage_percent = disk
-    if not (cpu is None and memory is None and disk is None):
-        row.updated_at_us = time_us
+    row.updated_at_us = time_us
 
 
 @lru_cache(4096)
@@ -158,6 +173,8 @@ FOLDS = {
     Node.NodeUpdated: _updated,
     Node.NodeLost: _lost,
     Node.NodeRecovered: _recovered,
+    Node.NodeDrained: _drained,
+    Node.NodeUndrained: _undrained,
     Node.NodeDeleted: _deleted,
     Heartbeat: _beat,
     ResourcesReported: _resources,

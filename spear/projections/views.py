@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 import apsw
 
@@ -14,7 +15,7 @@ from spear.events.mapper import payload
 from spear.events.record import Recorded
 from spear.events.recorder import ApswRecorder
 from spear.projections.registry import TABLES, fingerprint, folds
-from spear.projections.tables import Sheets
+from spear.projections.tables import R, Sheets, Table
 
 _PAGE = 1000  # few enough to be still in the processor's cache when they are folded
 _TOGETHER = 25  # pages that are committed at once
@@ -44,6 +45,7 @@ class Views:
         self._cursor = self._db.cursor()
         self._sheets = Sheets(self._cursor, TABLES)
         self._folds = folds()
+        self._watched: dict[Table[Any], Callable[[dict[Any, Any]], None]] = {}
 
     def _make_tables(self) -> None:
         with self._db:
@@ -69,6 +71,10 @@ class Views:
         """Whether SQLite finds no damage; reads the whole file."""
         return bool(self._db.execute("PRAGMA quick_check(1)").get == "ok")
 
+    def watch(self, table: Table[R], changed: Callable[[dict[Any, R | None]], None]) -> None:
+        """Call `changed` after each commit with the rows of `table` that it touched, by key; they may not be kept."""
+        self._watched[table] = changed
+
     def fold(self, facts: Sequence[Recorded]) -> None:
         """Fold the next events in and commit them with their checkpoint; raises `Unavailable` and changes nothing."""
         self._fold_together([facts])
@@ -78,13 +84,16 @@ class Views:
             self._cursor.execute("BEGIN IMMEDIATE")
             for facts in together:
                 self._apply(facts)
+            touched = [(tell, dict(self._sheets[table])) for table, tell in self._watched.items()]
             self._sheets.flush()
             self._cursor.execute("UPDATE checkpoint SET position = ?, hash = ?", (facts[-1].position, facts[-1].hash))
             self._cursor.execute("COMMIT")
-            return facts[-1].position
         except apsw.Error as error:
             self._undo()
             raise Unavailable(f"recorded, but the views cannot follow: {error}") from error
+        for tell, rows in touched:
+            tell(rows)
+        return facts[-1].position
 
     def _apply(self, facts: Sequence[Recorded]) -> None:
         sheets, handlers = self._sheets, self._folds

@@ -12,19 +12,21 @@ from spear.services.nodes import Nodes, Number, OwnNode
 
 @dataclass(frozen=True)
 class Description:
-    """How a node is reached, and its name; two nodes may share a name."""
+    """How a node is reached, its name (two nodes may share one), and what it offers: `runtimes`, `slots`."""
 
     ip_address: str
     port: int
     http_port: int
     name: str
+    offers: Mapping[str, str]
 
 
 class OwnLog:
     """This process's own log as a directory; the uuid that it gives is kept under the data directory and presented again."""
 
-    def __init__(self, nodes: Nodes, node: OwnNode, *, identity: Path) -> None:
+    def __init__(self, nodes: Nodes, node: OwnNode, *, identity: Path, offers: Mapping[str, str]) -> None:
         self._nodes, self._node, self._identity = nodes, node, identity
+        self._offers, self._offered = offers, False
         node.uuid = identity.read_text(errors="replace").strip() if identity.exists() else ""
 
     def register(self, *, uuid: str, ip_address: str, port: int, http_port: int, metadata: Mapping[str, str]) -> str:
@@ -42,6 +44,9 @@ class OwnLog:
     def report(self, uuid: str, numbers: Mapping[str, Number]) -> None:
         """Beat and report resources; raises `NotFound` when nobody knows the node (any more)."""
         origin = Origin(f"node:{uuid}")
+        if not self._offered:
+            self._nodes.offer(origin, uuid, self._offers)
+            self._offered = True
         self._nodes.heartbeat(origin, uuid, {})
         self._nodes.report_resources(origin, uuid, numbers=dict(numbers), resource_metadata={})
 
@@ -75,5 +80,5 @@ class Reporter:
             ip_address=it.ip_address,
             port=it.port,
             http_port=it.http_port,
-            metadata={"name": it.name},
+            metadata={"name": it.name, **it.offers},
         )

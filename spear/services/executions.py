@@ -20,6 +20,7 @@ from spear.projections.reader import Reader
 from spear.projections.tasks import TaskRow
 from spear.services.content import Content, Contents
 from spear.services.objects import RESULTS_BUCKET
+from spear.services.placements import Placements
 from spear.services.runs import OUTPUT_CONTENT_TYPE, Runs, Work, in_background, spec_for
 from spear.services.tasks import Tasks
 from spear.services.unit import Unit, as_uuid, retrying
@@ -71,22 +72,28 @@ class Executions:
         runs: Runs,
         tasks: Tasks,
         contents: Contents,
+        placements: Placements,
         ids: Ids,
         spawn: Callable[[Callable[[], None]], None],
     ) -> None:
         self._unit, self._reader, self._runs, self._tasks = unit, reader, runs, tasks
-        self._contents, self._ids, self._spawn = contents, ids, spawn
+        self._contents, self._placements, self._ids, self._spawn = contents, placements, ids, spawn
 
     def request(
         self, origin: Origin, task: TaskRow, call: Call, *, told: Callable[[str], None] = _nobody
     ) -> tuple[str, Outcome | None]:
         """Run a task: the execution's id, and its outcome unless the caller does not wait or had asked before.
 
-        `told` hears the id of a new execution before its end is waited for. Raises `Overloaded` when the queue is full and `Unavailable` while stopping; nothing is recorded then.
+        `told` hears the id of a new execution before its end is waited for. Raises `Overloaded` when the queue is full,
+        `Unavailable` when this node takes no such work; nothing is recorded then.
         """
-        self._check_reach(call.node_uuid or task.node_uuid)
+        wanted = call.node_uuid or task.node_uuid
+        self._check_reach(wanted)
+        if earlier := self._refused_now(task, call):
+            return earlier, None
         with self._contents.keep_bytes(call.input) as kept:
             execution = self._new(task, call, kept)
+            self._placements.choose(execution, task, pinned=wanted)
             work = self._take_on(origin, task, execution, call)
         if work is None:
             return self._asked_before(str(execution.id), task, _fingerprint(call) if call.once else ""), None
@@ -101,6 +108,17 @@ class Executions:
         if wanted and wanted != own:
             text = f"node_uuid: got {wanted}, expected {own or 'none'}: this process reaches no other node"
             raise Unavailable(text, code="NODE_UNREACHABLE", details={"node_uuid": wanted})
+
+    def _refused_now(self, task: TaskRow, call: Call) -> str:
+        """ "" when this node takes the task; else the execution that the caller had asked for before, if it had."""
+        try:
+            self._placements.check_here(task)
+        except Unavailable:
+            execution_id = str(idempotent_id(task.task_id, call.idempotency_key))
+            if not call.idempotency_key or views.get_execution(self._reader, execution_id) is None:
+                raise
+            return self._asked_before(execution_id, task, _fingerprint(call))
+        return ""
 
     def _take_on(self, origin: Origin, task: TaskRow, execution: Execution, call: Call) -> Work | None:
         work = self._enter(origin, task, execution, call.input, call)

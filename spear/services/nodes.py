@@ -1,4 +1,4 @@
-"""Nodes: register, update, beat, report, lose, delete, place."""
+"""Nodes: register, update, beat, report, drain, lose, delete."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,14 +7,12 @@ from typing import TypeVar
 from spear.domain.node import Heartbeat, Node, NodeStatus, OutcomeClass, OutcomeReported, ResourcesReported
 from spear.errors import NotFound
 from spear.events.record import Committed, Origin
-from spear.ports import Clock, Ids
+from spear.ports import Ids
 from spear.projections import nodes as views
 from spear.projections.nodes import NodeRow, ResourceRow
 from spear.projections.reader import Reader
-from spear.scheduling.placement import Candidate, Placed, place
 from spear.services.unit import Unit, as_uuid, retrying
 
-_FLEET = 10_000
 Number = int | float
 R = TypeVar("R", NodeRow, ResourceRow)
 
@@ -29,9 +27,8 @@ class OwnNode:
 class Nodes:
     """What can be asked of the fleet."""
 
-    def __init__(self, unit: Unit, reader: Reader, *, ids: Ids, clock: Clock, heartbeat_timeout_s: int) -> None:
-        self._unit, self._reader, self._ids, self._clock = unit, reader, ids, clock
-        self._heartbeat_timeout_s = heartbeat_timeout_s
+    def __init__(self, unit: Unit, reader: Reader, *, ids: Ids) -> None:
+        self._unit, self._reader, self._ids = unit, reader, ids
 
     def register(
         self, origin: Origin, *, uuid: str = "", ip_address: str, port: int, http_port: int, metadata: dict[str, str]
@@ -77,6 +74,10 @@ class Nodes:
 
         return retrying(attempt)
 
+    def offer(self, origin: Origin, uuid: str, offers: Mapping[str, str]) -> None:
+        """What the node offers stands in its metadata beside what else is there; raises `NotFound`."""
+        self._tell(origin, uuid, lambda node: node.update(metadata={**node.metadata, **offers}))
+
     def heartbeat(self, origin: Origin, uuid: str, health_info: dict[str, str]) -> Committed:
         """The node lives; raises `NotFound` for one that is not registered any more."""
 
@@ -95,6 +96,14 @@ class Nodes:
         node = self._unit.get(Node, uuid)
         seen = node.observe(ResourcesReported, **fields, resource_metadata=resource_metadata)
         return self._unit.save(origin, node, more=[seen])
+
+    def drain(self, origin: Origin, uuid: str, reason: str) -> Committed:
+        """Give the node no new work, and let go on what runs there; raises `NotFound`."""
+        return self._tell(origin, uuid, lambda node: node.drain(reason))
+
+    def undrain(self, origin: Origin, uuid: str, reason: str) -> Committed:
+        """Give the node work again; raises `NotFound`."""
+        return self._tell(origin, uuid, lambda node: node.undrain(reason))
 
     def lose(self, origin: Origin, uuid: str, reason: str) -> None:
         """The node was silent for too long."""
@@ -115,19 +124,6 @@ class Nodes:
             return self._unit.save(origin, node)
 
         return retrying(attempt)
-
-    def place(self, *, most: int, pinned: str = "") -> list[Placed]:
-        """The best nodes for a task, best first; an empty list when none can run it."""
-        page = views.list_nodes(self._reader, limit=_FLEET)
-        resources = {row.node_uuid: row for row in views.list_resources(self._reader, [], limit=_FLEET)}
-        candidates = [_candidate(row, resources.get(row.uuid)) for row in page.rows]
-        return place(
-            candidates,
-            now_us=self._clock.now_us(),
-            heartbeat_timeout_s=self._heartbeat_timeout_s,
-            most=most,
-            pinned=pinned,
-        )
 
     def report_outcome(
         self,
@@ -160,21 +156,3 @@ def _known(row: R | None, noun: str, uuid: str) -> R:
     if row is None:
         raise NotFound.noun(noun, uuid)
     return row
-
-
-def _candidate(row: NodeRow, used: ResourceRow | None) -> Candidate:
-    r = used or ResourceRow(row.uuid, 0)
-    return Candidate(
-        node_uuid=row.uuid,
-        ip_address=row.ip_address,
-        port=row.port,
-        status=row.status,
-        last_heartbeat_us=row.last_heartbeat_us,
-        known=used is not None,
-        cpu_percent=r.cpu_usage_percent,
-        memory_percent=r.memory_usage_percent,
-        disk_percent=r.disk_usage_percent,
-        load_1m=r.load_average_1m,
-        failures=row.failures,
-        failed_at_us=row.failed_at_us,
-    )

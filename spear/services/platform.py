@@ -13,6 +13,7 @@ from spear.services.files import Files
 from spear.services.instances import Instances
 from spear.services.nodes import Nodes
 from spear.services.objects import Objects
+from spear.services.placements import Placements
 from spear.services.runs import Runs
 from spear.services.tasks import Tasks
 
@@ -34,5 +35,6 @@ class Platform:
     files: Files
     objects: Objects
     instances: Instances
+    placements: Placements
     runs: Runs
     executions: Executions

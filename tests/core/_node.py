@@ -19,13 +19,16 @@ from spear.events.log import EventLog
 from spear.events.record import Origin
 from spear.ports import End, Limits, Outcome
 from spear.projections.executions import execution_counts, list_executions
+from spear.projections.fleet import Fleet
 from spear.projections.reader import Reader
 from spear.projections.views import open_views
 from spear.reactors.dispatcher import Dispatcher
+from spear.scheduling.placement import LeastUsed
 from spear.services.content import Contents
 from spear.services.executions import Call, Executions, Mode
 from spear.services.instances import Instances
-from spear.services.nodes import OwnNode
+from spear.services.nodes import Nodes, OwnNode
+from spear.services.placements import Placements
 from spear.services.runs import Runs, Settings
 from spear.services.tasks import Tasks
 from spear.services.unit import Unit
@@ -137,9 +140,11 @@ class Sandbox:
 class Node:
     """The services, and short ways to ask them."""
 
-    def __init__(self, folder: Path, log, views, reader, bell, *, blobs, clock, **limits):
-        self.log, self.views, self.reader, self.blobs, self.clock = log, views, reader, blobs, clock
+    def __init__(self, folder: Path, log, views, reader, fleet, bell, *, blobs, clock, **limits):
+        self.log, self.views, self.reader, self.fleet, self.blobs, self.clock = log, views, reader, fleet, blobs, clock
         self.unit, self.guests, ids, own = Unit(log), Guests(), SystemIds(), OwnNode("node-1")
+        self.nodes = Nodes(self.unit, reader, ids=ids)
+        self.placements = Placements(self.unit, fleet, ids=ids, clock=clock, node=own)
         self.tasks, self.contents = Tasks(self.unit, reader, ids=ids), Contents(blobs)
         self.instances = Instances(
             self.unit, runtimes={"wasm": self.guests}, artifacts=self.guests, ids=ids, clock=clock, bell=bell, node=own
@@ -151,8 +156,9 @@ class Node:
         )  # fmt: skip
         self.greenlets: list[gevent.Greenlet] = []
         self.executions = Executions(
-            self.unit, reader, runs=self.runs, tasks=self.tasks, contents=self.contents, ids=ids, spawn=self.spawn
-        )
+            self.unit, reader, runs=self.runs, tasks=self.tasks, contents=self.contents, placements=self.placements,
+            ids=ids, spawn=self.spawn,
+        )  # fmt: skip
         self.dispatcher = Dispatcher(reader, self.executions)
 
     def spawn(self, main, *args, **kwargs):
@@ -160,13 +166,19 @@ class Node:
         self.greenlets.append(gevent.spawn(main, *args, **kwargs))
         return self.greenlets[-1]
 
-    def task(self, **config):
+    def task(self, *, priority="normal", node_uuid="", capabilities=(), **config):
         """A registered task."""
         task_id, _ = self.tasks.register(
-            ORIGIN, name="t", endpoint="", version="1", description="", priority="normal", node_uuid="",
-            capabilities=[], metadata={}, config=config, executable=dict(WASM),
+            ORIGIN, name="t", endpoint="", version="1", description="", priority=priority, node_uuid=node_uuid,
+            capabilities=list(capabilities), metadata={}, config=config, executable=dict(WASM),
         )  # fmt: skip
         return self.tasks.get(task_id)
+
+    def join(self, **metadata):
+        """The id of a node that registered and reported that it is idle."""
+        uuid, _ = self.nodes.register(ORIGIN, ip_address="10.0.0.1", port=1, http_port=2, metadata=metadata)
+        self.nodes.report_resources(ORIGIN, uuid, numbers={}, resource_metadata={})
+        return uuid
 
     def ask(self, task, mode=Mode.SYNC, **call):
         """A call in a greenlet of its own."""
@@ -225,10 +237,12 @@ def node(folder: Path, *, blobs=None, **limits) -> Iterator[Node]:
     with HubBell() as bell, ExitStack() as stack:
         log = FickleLog(folder / LOG, clock=clock, bell=bell, threads=native_threads(2))
         stack.enter_context(closing(log))
-        views = FickleViews(stack.enter_context(closing(open_views(folder / VIEWS, log))))
-        reader = stack.enter_context(closing(Reader(folder / VIEWS)))
+        real = stack.enter_context(closing(open_views(folder / VIEWS, log)))
+        views, reader = FickleViews(real), stack.enter_context(closing(Reader(folder / VIEWS)))
+        fleet = Fleet(reader, LeastUsed(90), now_us=clock.now_us())
+        fleet.follow(real)
         log.start(views)
         stack.callback(log.close)
-        opened = Node(folder, log, views, reader, bell, blobs=blobs, clock=clock, **limits)
+        opened = Node(folder, log, views, reader, fleet, bell, blobs=blobs, clock=clock, **limits)
         stack.callback(lambda: gevent.killall(opened.greenlets))
         yield opened

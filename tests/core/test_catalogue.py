@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Any, ClassVar, get_origin, get_type_hints
+from typing import Any, ClassVar, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 import pytest
@@ -19,6 +19,8 @@ OWN = {"originator_id", "originator_version", "timestamp", "originator_topic"}
 
 def type_name(kind: Any) -> str:
     """How a field's type is written: `str`, `list[str]`, or a record's fields."""
+    if get_origin(kind) is list:
+        return f"list[{type_name(get_args(kind)[0])}]"
     if hasattr(kind, "__total__"):
         return "{" + ", ".join(f"{name}: {type_name(t)}" for name, t in get_type_hints(kind).items()) + "}"
     return kind.__name__ if isinstance(kind, type) and not hasattr(kind, "__args__") else str(kind)

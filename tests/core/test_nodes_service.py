@@ -17,7 +17,7 @@ def here(tmp_path):
 
 @pytest.fixture
 def nodes(here):
-    return Nodes(here.unit, here.reader, ids=SystemIds(), clock=here.clock, heartbeat_timeout_s=9)
+    return Nodes(here.unit, here.reader, ids=SystemIds())
 
 
 @pytest.fixture

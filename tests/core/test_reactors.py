@@ -26,6 +26,7 @@ from tests.core._node import DONE, ORIGIN, node, until
 
 LARGE = b"x" * (INLINE_BYTES + 1)
 S = 1_000_000
+OFFERS = {"runtimes": "wasm", "slots": "4"}
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def here(tmp_path):
 
 @pytest.fixture
 def nodes(here):
-    return Nodes(here.unit, here.reader, ids=SystemIds(), clock=here.clock, heartbeat_timeout_s=9)
+    return Nodes(here.unit, here.reader, ids=SystemIds())
 
 
 def leave_pending(folder, count, **call):
@@ -189,7 +190,7 @@ class Meddling(Nodes):
 
 @pytest.fixture
 def meddling(here):
-    return Meddling(here.unit, here.reader, ids=SystemIds(), clock=here.clock, heartbeat_timeout_s=9)
+    return Meddling(here.unit, here.reader, ids=SystemIds())
 
 
 def test_a_node_deleted_before_it_can_be_marked_does_not_stop_the_watch(here, meddling):
@@ -236,8 +237,8 @@ def test_nodes_have_the_whole_timeout_to_beat_after_an_outage_of_the_server(here
 
 
 def reporter(nodes, identity, own):
-    described = Description("127.0.0.1", port=1, http_port=2, name="n")
-    return Reporter(OwnLog(nodes, own, identity=identity), node=own, described=described, measure=dict)
+    described = Description("127.0.0.1", port=1, http_port=2, name="n", offers=OFFERS)
+    return Reporter(OwnLog(nodes, own, identity=identity, offers=OFFERS), node=own, described=described, measure=dict)
 
 
 def test_a_node_deleted_by_an_operator_registers_again_and_everybody_here_uses_its_new_name(here, nodes, tmp_path):
@@ -253,6 +254,18 @@ def test_a_node_deleted_by_an_operator_registers_again_and_everybody_here_uses_i
     ident, _ = here.executions.request(ORIGIN, here.task(), Call())
     assert here.executions.get(ident).node_uuid == own.uuid
     assert [row.uuid for row in node_views.list_nodes(here.reader).rows] == [own.uuid]
+
+
+def test_a_node_says_what_it_offers_and_keeps_what_an_operator_said_of_it(here, nodes, tmp_path):
+    own = OwnNode("")
+    reporter(nodes, tmp_path / "uuid", own).report()
+    assert nodes.get(own.uuid).metadata == {"name": "n", **OFFERS}
+    nodes.update(ORIGIN, own.uuid, metadata={"zone": "a", "slots": "1"})
+    reporting = reporter(nodes, tmp_path / "uuid", OwnNode(""))
+    for _ in range(2):
+        reporting.report()
+    assert nodes.get(own.uuid).metadata == {"zone": "a", **OFFERS}
+    assert here.recorded()["NodeUpdated"] == 2
 
 
 @pytest.mark.parametrize("content", [b"", b"no uuid", b"\xff\xfe"])

@@ -74,7 +74,7 @@ def test_what_could_not_be_saved_can_be_saved_again_without_a_gap(here):
 
 
 def test_a_node_deleted_while_it_beats_does_not_come_back_to_life(here):
-    nodes = Nodes(here.unit, here.reader, ids=None, clock=here.clock, heartbeat_timeout_s=9)
+    nodes = Nodes(here.unit, here.reader, ids=None)
     ident = registered(here.unit)
     deleting = here.spawn(nodes.delete, ORIGIN, ident, "gone")
     beating = here.spawn(nodes.heartbeat, ORIGIN, ident, {})
@@ -84,7 +84,7 @@ def test_a_node_deleted_while_it_beats_does_not_come_back_to_life(here):
 
 
 def test_a_thing_that_only_observes_is_remembered_for_others_while_its_commit_waits(here):
-    nodes = Nodes(here.unit, here.reader, ids=None, clock=here.clock, heartbeat_timeout_s=9)
+    nodes = Nodes(here.unit, here.reader, ids=None)
     ident = registered(here.unit)
     beats = [here.spawn(nodes.heartbeat, ORIGIN, ident, {}) for _ in range(20)]
     gevent.joinall(beats, raise_error=True)

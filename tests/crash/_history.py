@@ -14,6 +14,7 @@ from spear.domain.file import File
 from spear.domain.instance import Instance
 from spear.domain.node import Node, NodeStatus, OutcomeClass, OutcomeReported, ResourcesReported, observations
 from spear.domain.object import Object
+from spear.domain.placement import DecisionFacts, InvocationPlaced, Rule
 from spear.domain.task import Endpoint, Task
 
 T = TypeVar("T")
@@ -34,7 +35,8 @@ class World:
         self.objects: list[Object] = []
         self.files: list[File] = []
         self.actions: list[Callable[[], Events]] = [
-            self.register, self.welcome_back, self.observe, self.judge, self.change_node, self.create, self.change_task, self.prepare, self.request,
+            self.register, self.welcome_back, self.observe, self.judge, self.change_node, self.place, self.create, self.change_task,
+            self.prepare, self.request,
             self.begin, self.begin, self.end, self.end, self.put, self.touch, self.upload, self.remove,
         ]  # fmt: skip
 
@@ -112,6 +114,7 @@ class World:
         self.random.choice([
             lambda: node.lose("silent"),
             lambda: node.lose("silent"),
+            lambda: node.undrain("done") if node.drained else node.drain("a new kernel"),
             lambda: node.update(status=self.random.choice(list(NodeStatus)), metadata={"zone": "a"}),
         ])()  # fmt: skip
         if len(self.nodes) > 5 and self.random.random() < 0.5:
@@ -153,7 +156,31 @@ class World:
             input_content_type="text/plain", fingerprint="",
         )  # fmt: skip
         self.executions.append(execution)
+        if self.random.random() < 0.3:
+            execution.place(str(self.nodes[0].id), Rule.LOCAL, self.decision())
         return execution.collect_events()
+
+    def decision(self) -> DecisionFacts:
+        """What a policy may have said."""
+        refused = {"node_uuid": str(self.ident()), "reason": "offline", "text": "it is offline"}
+        return DecisionFacts(
+            policy="p",
+            policy_version=1,
+            nodes=1,
+            fitting=0,
+            candidates=[],
+            refused=[refused],
+            refused_counts={"offline": 1},
+        )
+
+    def place(self) -> Events:
+        """A caller asks where something should run."""
+        return [
+            InvocationPlaced(
+                originator_id=self.ident(), originator_version=1, timestamp=UNSTAMPED, request_id="r",
+                task_id=str(self.random.choice(self.tasks).id), labels={"zone": "a"}, decision=self.decision(),
+            )
+        ]  # fmt: skip
 
     def begin(self) -> Events:
         waiting = [e for e in self.executions if not e.instance_id]

@@ -76,6 +76,12 @@ class Ident(fields.String):
             raise self.make_error("invalid") from None
 
 
+class Reason(Taken):
+    """Why; may be left out."""
+
+    reason = Text(1024)
+
+
 def whole(low: int, high: int, *, strict: bool = True, **kwargs: Any) -> fields.Integer:
     """A whole number within bounds; not `strict` takes the digits of a query string."""
     expected = f"a whole number from {low} to {high}"

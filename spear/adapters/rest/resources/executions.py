@@ -8,10 +8,10 @@ from marshmallow import ValidationError, fields, validates_schema
 
 from spear.adapters.rest.paging import AsOf, Paged
 from spear.adapters.rest.requests import Environ, origin, reader
-from spear.adapters.rest.resources.tasks import Reason
 from spear.adapters.rest.schemas import (
     TEXTS,
     Ident,
+    Reason,
     Resource,
     Taken,
     Text,

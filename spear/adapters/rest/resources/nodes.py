@@ -6,7 +6,18 @@ from marshmallow import fields
 
 from spear.adapters.rest.paging import AsOf, OffsetPaged
 from spear.adapters.rest.requests import origin, reader, wrote
-from spear.adapters.rest.schemas import TEXTS, Resource, Taken, Text, answer, matching, number, text_map, whole
+from spear.adapters.rest.schemas import (
+    TEXTS,
+    Reason,
+    Resource,
+    Taken,
+    Text,
+    answer,
+    matching,
+    number,
+    text_map,
+    whole,
+)  # fmt: skip
 from spear.projections import nodes as views
 from spear.projections.nodes import NodeRow, ResourceRow
 from spear.services.platform import Platform
@@ -79,6 +90,7 @@ _NODE = {
     "port": int,
     "http_port": int,
     "status": str,
+    "drained": bool,
     "last_heartbeat": int,
     "registered_at": int,
     "metadata": TEXTS,
@@ -103,6 +115,7 @@ def node_json(row: NodeRow) -> dict[str, Any]:
         "port": row.port,
         "http_port": row.http_port,
         "status": row.status,
+        "drained": row.drained,
         "last_heartbeat": row.last_heartbeat_us // 1_000_000,
         "registered_at": row.registered_at_us // 1_000_000,
         "metadata": row.metadata,
@@ -165,6 +178,22 @@ def make(platform: Platform) -> Resource:
         """Remove a node; its history stays."""
         wrote(service.delete(origin(), uuid, "deleted by request"))
         return {"success": True, "message": "Node deleted successfully"}
+
+    @api.post("/nodes/<uuid>/drain")
+    @api.body(Reason, required=False)
+    @api.answers(OneNode, refuses=(404, 503))
+    def drain(body: dict[str, Any], uuid: str) -> Any:
+        """Give a node no new work; what runs on it goes on. Repeating it changes nothing."""
+        wrote(service.drain(origin(), uuid, body.get("reason", "drained by request")))
+        return {"success": True, "node": node_json(service.get(uuid))}
+
+    @api.post("/nodes/<uuid>/undrain")
+    @api.body(Reason, required=False)
+    @api.answers(OneNode, refuses=(404, 503))
+    def undrain(body: dict[str, Any], uuid: str) -> Any:
+        """Give a node work again. Repeating it changes nothing."""
+        wrote(service.undrain(origin(), uuid, body.get("reason", "undrained by request")))
+        return {"success": True, "node": node_json(service.get(uuid))}
 
     @api.post("/nodes/<uuid>/heartbeat")
     @api.body(Health, required=False)

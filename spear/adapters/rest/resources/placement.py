@@ -1,13 +1,16 @@
-"""Placement: which nodes should run a task, and how it went there."""
+"""Placement: which nodes should run a task, why not another, why an execution is where it is, and how it went there."""
 
 from typing import Any
-from uuid import uuid4
 
 from marshmallow import fields
 
 from spear.adapters.rest.requests import origin, wrote
-from spear.adapters.rest.schemas import Resource, Taken, Text, answer, saying, text_map, whole
+from spear.adapters.rest.schemas import Ident, Resource, Taken, Text, answer, saying, text_map, whole
 from spear.domain.node import OutcomeClass
+from spear.domain.placement import Rule
+from spear.scheduling.explain import explain, explain_why_not
+from spear.scheduling.placement import Reason, Refused
+from spear.services.placements import Placed
 from spear.services.platform import Platform
 
 _USUAL = 3
@@ -20,7 +23,14 @@ class PlaceIn(Taken):
     request_id = Text(256, required=True)
     task_id = Text(64, required=True)
     max_candidates = whole(0, 2**32 - 1, load_default=_USUAL)
-    labels = text_map()
+    labels = text_map(load_default=dict)
+
+
+class WhyNotQuery(Taken):
+    """Which task, and which node."""
+
+    task_id = Ident(required=True)
+    node_uuid = Ident(required=True)
 
 
 class OutcomeIn(Taken):
@@ -37,6 +47,25 @@ class OutcomeIn(Taken):
 NodeCandidate = answer("NodeCandidate", node_uuid=str, ip_address=str, port=int, score=float)
 Placement = answer("Placement", decision_id=str, candidates=[NodeCandidate])
 Accepted = answer("Accepted", accepted=bool)
+Told = answer("Refusal", reason=Reason, text=str)
+_POLICY = {"policy": str, "policy_version": int}
+WhyNot = answer(
+    "WhyNot", task_id=str, node_uuid=str, fits=bool, refused=[Told], score=float, rank=int, fitting=int,
+    explanation=str, **_POLICY,
+)  # fmt: skip
+Scored = answer(
+    "ScoredCandidate", node_uuid=str, score=float, reported=bool, cpu_percent=float, memory_percent=float,
+    disk_percent=float, load_1m=float, failures=int, in_flight=int, slots=int,
+)  # fmt: skip
+RefusedNode = answer("RefusedNode", node_uuid=str, reason=Reason, text=str)
+Counts = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
+Decision = answer(
+    "Decision", **_POLICY, nodes=int, fitting=int, candidates=[Scored], refused=[RefusedNode], refused_counts=Counts
+)
+ExecutionPlacement = answer(
+    "ExecutionPlacement", execution_id=str, node_uuid=str, rule=Rule, decision=fields.Nested(Decision, required=True, allow_none=True), explanation=str,
+    position=int,
+)  # fmt: skip
 
 
 def _outcome(word: str) -> OutcomeClass:
@@ -44,25 +73,72 @@ def _outcome(word: str) -> OutcomeClass:
     return OutcomeClass(word) if word in set(OutcomeClass) else OutcomeClass.UNKNOWN
 
 
+def _told(refused: list[Refused]) -> list[dict[str, str]]:
+    return [{"reason": one.reason.value, "text": one.text} for one in refused]
+
+
+def _placed_json(execution_id: str, placed: Placed) -> dict[str, Any]:
+    return {
+        "execution_id": execution_id,
+        "node_uuid": placed.node_uuid,
+        "rule": placed.rule.value,
+        "decision": placed.decision,
+        "explanation": explain(placed.node_uuid, placed.rule, placed.decision),
+        "position": placed.position,
+    }
+
+
 def make(platform: Platform) -> Resource:
-    """The routes under /api/v1/placement/invocations."""
-    prefix = "/api/v1/placement/invocations"
-    api = Resource("placement", __name__, url_prefix=prefix, description="Which nodes should run a task")
-    nodes, tasks = platform.nodes, platform.tasks
+    """The routes under /api/v1/placement, and an execution's placement."""
+    api = Resource("placement", __name__, url_prefix="/api/v1", description="Which nodes should run a task, and why")
+    nodes, tasks, placements, executions = platform.nodes, platform.tasks, platform.placements, platform.executions
 
-    @api.post("/place")
+    @api.post("/placement/invocations/place")
     @api.body(PlaceIn)
-    @api.answers(Placement, refuses=(404,))
+    @api.answers(Placement, refuses=(404, 503))
     def place(body: dict[str, Any]) -> Any:
-        """The best nodes for a task, best first; a pinned task goes to its node or nowhere."""
-        task = tasks.get(body["task_id"])
-        placed = nodes.place(most=min(body["max_candidates"] or _USUAL, _MOST), pinned=task.node_uuid)
+        """The best nodes for a task, best first; a pinned task goes to its node or nowhere. The decision is recorded."""
+        task, most = tasks.get(body["task_id"]), min(body["max_candidates"] or _USUAL, _MOST)
+        decision_id, ranked, committed = placements.place(
+            origin(), task, request_id=body["request_id"], labels=body["labels"], most=most
+        )
+        wrote(committed)
         shown = [
-            {"node_uuid": p.node_uuid, "ip_address": p.ip_address, "port": p.port, "score": p.score} for p in placed
+            {"node_uuid": c.node_uuid, "ip_address": c.ip_address, "port": c.port, "score": score}
+            for c, score in ranked
         ]
-        return {"decision_id": str(uuid4()), "candidates": shown}
+        return {"decision_id": decision_id, "candidates": shown}
 
-    @api.post("/report-outcome")
+    @api.get("/placement/why-not")
+    @api.query(WhyNotQuery)
+    @api.answers(WhyNot, refuses=(404,))
+    def why_not(query: dict[str, Any]) -> Any:
+        """Whether a node may run a task as things are, and everything that keeps it from it; nothing is run or recorded."""
+        task, node_uuid = tasks.get(query["task_id"]), query["node_uuid"]
+        found, (policy, version) = placements.why_not(task, node_uuid), placements.policy
+        score, refused = round(found.score, 3), found.refused
+        text = explain_why_not(node_uuid, refused, score=score, rank=found.rank, fitting=found.fitting)
+        return {
+            "task_id": task.task_id,
+            "node_uuid": node_uuid,
+            "fits": not refused,
+            "refused": _told(refused),
+            "score": score,
+            "rank": found.rank,
+            "fitting": found.fitting,
+            "explanation": text,
+            "policy": policy,
+            "policy_version": version,
+        }
+
+    @api.get("/executions/<execution_id>/placement")
+    @api.answers(ExecutionPlacement, refuses=(404,))
+    def explain_execution(execution_id: str) -> Any:
+        """Why an execution is where it is, in plain words, and the recorded decision if there was a choice."""
+        row = executions.get(execution_id)
+        return _placed_json(row.execution_id, placements.of_execution(row))
+
+    @api.post("/placement/invocations/report-outcome")
     @api.body(OutcomeIn)
     @api.answers(Accepted, refuses=(404, 503))
     def report_outcome(body: dict[str, Any]) -> Any:

@@ -10,6 +10,7 @@ from spear.adapters.rest.resources.nodes import Done
 from spear.adapters.rest.schemas import (
     TEXTS,
     Ident,
+    Reason,
     Resource,
     Taken,
     Text,
@@ -71,12 +72,6 @@ class TaskQuery(OffsetPaged):
     status = choice(TaskStatus, "", load_default="")
     priority = choice(Priority, "", load_default="")
     node_uuid = Ident(load_default="")
-
-
-class Reason(Taken):
-    """Why; may be left out."""
-
-    reason = Text(1024)
 
 
 TaskRegistered = answer("TaskRegistered", success=bool, task_id=str, message=str)

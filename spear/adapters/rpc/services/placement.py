@@ -1,7 +1,5 @@
 """Placement: which nodes should run a task, and how it went there."""
 
-from uuid import uuid4
-
 from spear.adapters.rpc.calls import Asked, Message
 from spear.adapters.rpc.checks import text, text_map
 from spear.adapters.rpc.generated.sms import placement_pb2 as pb
@@ -18,18 +16,21 @@ class PlacementService:
     DESCRIPTOR = pb.DESCRIPTOR.services_by_name["PlacementService"]
 
     def __init__(self, platform: Platform) -> None:
-        self._nodes, self._tasks = platform.nodes, platform.tasks
+        self._nodes, self._tasks, self._placements = platform.nodes, platform.tasks, platform.placements
 
     def place_invocation(self, request: Message, asked: Asked) -> Message:
         """The best nodes for a task, best first; a pinned task goes to its node or nowhere."""
-        text("request_id", request.request_id, most=256, least=1)
-        text_map("labels", request.labels)
+        request_id = text("request_id", request.request_id, most=256, least=1)
         task = self._tasks.get(text("task_id", request.task_id, most=64, least=1))
-        placed = self._nodes.place(most=min(request.max_candidates or _USUAL, _MOST), pinned=task.node_uuid)
+        labels, most = text_map("labels", request.labels), min(request.max_candidates or _USUAL, _MOST)
+        decision_id, ranked, _ = self._placements.place(
+            asked.origin, task, request_id=request_id, labels=labels, most=most
+        )
         candidates = [
-            pb.NodeCandidate(node_uuid=p.node_uuid, ip_address=p.ip_address, port=p.port, score=p.score) for p in placed
+            pb.NodeCandidate(node_uuid=c.node_uuid, ip_address=c.ip_address, port=c.port, score=score)
+            for c, score in ranked
         ]
-        return pb.PlaceInvocationResponse(decision_id=str(uuid4()), candidates=candidates)
+        return pb.PlaceInvocationResponse(decision_id=decision_id, candidates=candidates)
 
     def report_invocation_outcome(self, request: Message, asked: Asked) -> Message:
         """Remember how it went; a class that nobody knows counts as unknown."""

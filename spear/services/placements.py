@@ -1,0 +1,165 @@
+"""Placement: where work should run, why, and why not elsewhere; a decision is a fact."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from spear.domain.base import UNSTAMPED
+from spear.domain.execution import Execution
+from spear.domain.placement import CandidateFacts, DecisionFacts, InvocationPlaced, RefusedFacts, Rule
+from spear.domain.task import ExecutableType
+from spear.errors import NotFound, Unavailable
+from spear.events.mapper import payload
+from spear.events.record import Committed, Origin
+from spear.ports import Clock, Ids
+from spear.projections.executions import ExecutionRow
+from spear.projections.fleet import Fleet
+from spear.projections.tasks import TaskRow
+from spear.scheduling.placement import Candidate, Decision, Ranked, Refused, Want
+from spear.services.nodes import OwnNode
+from spear.services.unit import Unit, as_uuid
+
+LABEL_KEY = "labels."  # a task's config `labels.zone: a` asks for nodes whose metadata has `zone: a`
+_NAMED = 8  # how many candidates a recorded decision names
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where an execution runs or was to run, what settled it, and the decision if there was anything to decide."""
+
+    node_uuid: str
+    rule: Rule
+    decision: DecisionFacts | None
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class WhyNot:
+    """What keeps a task off a node; for one that may run it, its score and its place among those that may."""
+
+    refused: list[Refused]
+    score: float
+    rank: int
+    fitting: int
+
+
+class Placements:
+    """What can be asked about where work runs."""
+
+    def __init__(self, unit: Unit, fleet: Fleet, *, ids: Ids, clock: Clock, node: OwnNode) -> None:
+        self._unit, self._fleet, self._ids, self._clock, self._node = unit, fleet, ids, clock, node
+
+    @property
+    def policy(self) -> tuple[str, int]:
+        """The name and the version of what decides."""
+        return self._fleet.roster.policy.name, self._fleet.roster.policy.version
+
+    def check_here(self, task: TaskRow) -> None:
+        """Raise `Unavailable` when this process's own node takes no new work, or not this task's."""
+        own = self._fleet.get(self._node.uuid, now_us=self._clock.now_us())
+        if own is None:
+            return
+        if own.drained:
+            text = (
+                f"node {own.node_uuid} is drained ({own.drain_reason or 'no reason was given'}); it takes no new work"
+            )
+            raise Unavailable(text, code="NODE_DRAINED", details={"node_uuid": own.node_uuid})
+        labels = _labels(task)
+        if labels or task.capabilities:
+            self._check_offer(own, task, Want(capabilities=tuple(task.capabilities), labels=labels))
+
+    def _check_offer(self, own: Candidate, task: TaskRow, here: Want) -> None:
+        for refused in self._fleet.roster.policy.unsuited(own, here):
+            text = f"task {task.task_id} cannot run on node {own.node_uuid}: {refused.text}"
+            raise Unavailable(text, code="NODE_UNSUITABLE", details={"node_uuid": own.node_uuid})
+
+    def choose(self, execution: Execution, task: TaskRow, *, pinned: str) -> None:
+        """Note in the execution why it runs here, if there is any other node that it could have gone to."""
+        own = self._node.uuid
+        if own and len(self._fleet.roster) > 1:
+            decision = self._decide(wanted(task, pinned=pinned), most=_NAMED)
+            execution.place(own, Rule.PINNED if pinned else Rule.LOCAL, _facts(decision, self.policy))
+
+    def place(
+        self, origin: Origin, task: TaskRow, *, request_id: str, labels: dict[str, str], most: int
+    ) -> tuple[str, list[Ranked], Committed]:
+        """The best nodes for a task, best first, and the id of the decision, which is recorded."""
+        decision = self._decide(wanted(task, labels=labels), most=most)
+        fact = InvocationPlaced(
+            originator_id=(ident := self._ids.new()),
+            originator_version=1,
+            timestamp=UNSTAMPED,
+            request_id=request_id,  # type: ignore[call-arg]
+            task_id=task.task_id,
+            labels=labels,
+            decision=_facts(decision, self.policy),
+        )
+        return str(ident), decision.ranked, self._unit.save(origin, more=[fact])
+
+    def _decide(self, want: Want, *, most: int) -> Decision:
+        return self._fleet.decide(want, now_us=self._clock.now_us(), most=most)
+
+    def why_not(self, task: TaskRow, node_uuid: str) -> WhyNot:
+        """What keeps the task off the node, as of now; raises `NotFound` for a node that is not registered."""
+        now_us, want = self._clock.now_us(), wanted(task)
+        candidate = self._fleet.get(str(as_uuid("node", node_uuid)), now_us=now_us)
+        if candidate is None:
+            raise NotFound.noun("node", node_uuid)
+        policy = self._fleet.roster.policy
+        refused = policy.refusals(candidate, want, now_us=now_us)
+        rank, fitting = (0, 0) if refused else self._fleet.roster.rank(candidate.node_uuid, want, now_us=now_us)
+        return WhyNot(refused, policy.score(candidate), rank, fitting)
+
+    def of_execution(self, row: ExecutionRow) -> Placed:
+        """What was decided for an execution; no decision means that this node was the only one."""
+        for fact in self._unit.log.stream(row.execution_id):
+            if fact.topic == Execution.ExecutionPlaced.TOPIC:
+                e = cast(Execution.ExecutionPlaced, payload(fact))
+                return Placed(row.node_uuid or e.node_uuid, Rule(e.rule), e.decision, fact.position)
+        return Placed(row.node_uuid, Rule.LOCAL, None, row.seq)
+
+
+def wanted(task: TaskRow, *, labels: dict[str, str] | None = None, pinned: str = "") -> Want:
+    """What a task asks of a node; `labels` are asked for besides its own."""
+    kind = task.executable_type
+    return Want(
+        pinned=pinned or task.node_uuid,
+        runtime="" if kind == ExecutableType.NONE else kind,
+        capabilities=tuple(task.capabilities),
+        labels={**_labels(task), **(labels or {})},
+    )
+
+
+def _labels(task: TaskRow) -> dict[str, str]:
+    return {key.removeprefix(LABEL_KEY): value for key, value in task.config.items() if key.startswith(LABEL_KEY)}
+
+
+def _facts(decision: Decision, policy: tuple[str, int]) -> DecisionFacts:
+    return {
+        "policy": policy[0],
+        "policy_version": policy[1],
+        "nodes": decision.nodes,
+        "fitting": decision.fitting,
+        "candidates": [_candidate_facts(ranked) for ranked in decision.ranked[:_NAMED]],
+        "refused": [_refused_facts(refused) for refused in decision.refused],
+        "refused_counts": {reason.value: count for reason, count in decision.counts.items()},
+    }
+
+
+def _candidate_facts(ranked: Ranked) -> CandidateFacts:
+    c = ranked.candidate
+    return {
+        "node_uuid": c.node_uuid,
+        "score": round(ranked.score, 3),
+        "reported": c.reported,
+        "cpu_percent": c.cpu_percent,
+        "memory_percent": c.memory_percent,
+        "disk_percent": c.disk_percent,
+        "load_1m": c.load_1m,
+        "failures": c.failures,
+        "in_flight": c.in_flight,
+        "slots": c.offer.slots or 0,
+    }
+
+
+def _refused_facts(refused: Refused) -> RefusedFacts:
+    return {"node_uuid": refused.node_uuid, "reason": refused.reason.value, "text": refused.text}
