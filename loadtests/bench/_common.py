@@ -99,6 +99,16 @@ def show_bound(title: str, seconds: float, *, at_most: float) -> None:
     _show(f"{title}: {seconds:.2f} s (target: at most {at_most} s)", seconds <= at_most, True)
 
 
+def show_at_most(title: str, figure: float, bound: float, unit: str) -> None:
+    """Print one line about a figure that should not exceed its bound."""
+    _show(f"{title}: {figure:,.3f} {unit} (target: at most {bound:g} {unit})", figure <= bound, False)
+
+
+def show_at_least(title: str, figure: float, bound: float, unit: str, *, durable: bool = False) -> None:
+    """Print one line about a figure that should reach its bound."""
+    _show(f"{title}: {figure:,.0f}{unit} (target: at least {bound:,.0f}{unit})", figure >= bound, durable)
+
+
 def show_fact(title: str, text: str) -> None:
     """Print one line that has no target."""
     print(f"info  {title}: {text}", flush=True)

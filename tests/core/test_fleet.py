@@ -123,7 +123,7 @@ def test_a_drained_node_refuses_new_work_and_what_runs_there_goes_on(here):
     task = here.task()
     caller, ident, guest = here.begin(task)
     here.nodes.drain(ORIGIN, here.runs.node.uuid, "a new kernel")
-    before = here.log.head
+    before, here.guests.at_once = here.log.head, True
     with pytest.raises(Unavailable, match=r"is drained \(a new kernel\); it takes no new work") as refused:
         here.executions.request(ORIGIN, task, Call())
     assert (refused.value.code, refused.value.http_status, here.log.head) == ("NODE_DRAINED", 503, before)
@@ -131,7 +131,6 @@ def test_a_drained_node_refuses_new_work_and_what_runs_there_goes_on(here):
     caller.join(10)
     assert here.executions.get(ident).status == "completed"
     here.nodes.undrain(ORIGIN, here.runs.node.uuid, "")
-    here.guests.at_once = True
     assert here.executions.request(ORIGIN, task, Call())[1] is not None
 
 
