@@ -67,10 +67,10 @@ def follow(server: Server, path: str, *, query: Query, after: int) -> Iterator[M
                     if message.event == "end":
                         return
         except Lost:
-            if not heard or attempts == len(_DELAYS_S):
+            if not heard or attempts >= len(_DELAYS_S):
                 raise
         except Ended as error:  # a server that stops says so before it goes
-            if not heard or error.exit is not Exit.BUSY or attempts == len(_DELAYS_S):
+            if not heard or error.exit is not Exit.BUSY or attempts >= len(_DELAYS_S):
                 raise
         time.sleep(_DELAYS_S[min(attempts, len(_DELAYS_S) - 1)])
         attempts += 1

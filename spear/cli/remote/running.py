@@ -30,7 +30,9 @@ def _what(parser: ArgumentParser) -> None:
     parser.add_argument("--timeout", type=seconds, default=0, metavar="SECONDS", help="stop it after so long")
     parser.add_argument("--task", default="", help="run this registered task, by id or endpoint; ARGs go to it")
     parser.add_argument("--keep", action="store_true", help="leave the task registered")
-    parser.add_argument("--detach", "-d", action="store_true", help="print the execution's id and do not wait")
+    parser.add_argument(
+        "--detach", "-d", action="store_true", help="print the execution's id and do not wait; implies --keep"
+    )
     describes_task(parser)
     takes_program(parser)
 
