@@ -1,6 +1,7 @@
 """Executions from request to end: whatever fails on the way, each ends once and gives back what it took."""
 
 import io
+from uuid import UUID
 
 import gevent
 import pytest
@@ -277,17 +278,18 @@ def test_a_guest_that_ran_ahead_of_a_request_that_cannot_be_recorded_is_stopped_
 
 @pytest.mark.parametrize("mode", Mode)
 @pytest.mark.parametrize("warm", [True, False])
-def test_ten_callers_with_one_key_share_one_run(here, mode, warm):
+@pytest.mark.parametrize("once", [{"idempotency_key": "k"}, {"execution_id": str(UUID(int=7, version=4))}])
+def test_ten_callers_with_one_key_share_one_run(here, mode, warm, once):
     task = here.task()
     if warm:
         here.instances.release(here.instances.acquire(ORIGIN, task))
     here.guests.at_once = True
-    callers = [here.ask(task, mode, idempotency_key="k") for _ in range(10)]
+    callers = [here.ask(task, mode, **once) for _ in range(10)]
     joined(callers, raise_error=True)
     assert len({caller.value[0] for caller in callers}) == 1
     until(lambda: here.recorded()["ExecutionCompleted"] == 1)
     until(here.at_rest)
-    here.executions.request(ORIGIN, task, Call(mode=mode, idempotency_key="k"))
+    here.executions.request(ORIGIN, task, Call(mode=mode, **once))
     assert here.recorded()["ExecutionRequested"] == here.recorded()["ExecutionStarted"] == here.guests.started == 1
     until(here.at_rest)
 

@@ -133,6 +133,10 @@ def test_health_is_told_for_the_server_and_for_each_service(channel):
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
     with refused(grpc.StatusCode.NOT_FOUND):
         health.Check(health_pb2.HealthCheckRequest(service="nobody"), timeout=30)
+    assert len(health.List(health_pb2.HealthListRequest(), timeout=30).statuses) == 17
+    watch = health.Watch(health_pb2.HealthCheckRequest(service="nobody"), timeout=30)
+    assert next(watch).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+    watch.cancel()
 
 
 def services_of(channel: grpc.Channel) -> set[str]:
@@ -172,7 +176,10 @@ def test_a_stop_ends_streams_and_answers_what_runs(tmp_path: Path, monkeypatch):
         stream = Stub(channel, events_pb2, "EventsService").SubscribeEvents(**EVERYTHING)
         run = Stub(channel, function_pb2, "InvocationService").Invoke.later(task_id=sleeper)
         next(event for event in stream if event.headers["topic"] == "execution.ExecutionStarted")
+        health = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=30)
+        assert next(health).status == health_pb2.HealthCheckResponse.SERVING
         stopped = threads.submit(ending.stop)
+        assert next(health).status == health_pb2.HealthCheckResponse.NOT_SERVING
         assert run.result().status == function_pb2.EXECUTION_STATUS_TERMINATED
         assert "stopping" in run.result().error.message
         with pytest.raises(grpc.RpcError):

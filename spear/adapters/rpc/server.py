@@ -10,11 +10,10 @@ from typing import Any, ParamSpec, TypeVar
 import gevent
 import grpc
 from grpc.experimental.gevent import init_gevent
-from grpc_health.v1 import health, health_pb2_grpc
-from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_reflection.v1alpha import reflection
 
 from spear.adapters.rpc.calls import Service, Streams, handlers
+from spear.adapters.rpc.services.health import Health
 from spear.config import Address, Tls
 from spear.errors import StartupError
 
@@ -62,25 +61,22 @@ class RpcServer:
         _probe(address, key)
         options = {**_OPTIONS, "grpc.max_receive_message_length": max_message_bytes}
         self._server = grpc.server(_Greenlets(), options=list(options.items()), maximum_concurrent_rpcs=MOST_CALLS)
-        self._health = health.HealthServicer()
-        self._serving = False
+        self._health: Health | None = None
         self.port = _bind(self._server, address, key, tls)
 
     def serve(self, services: Sequence[Service]) -> None:
         """Begin to answer for these services, for their health and for their descriptions."""
         names = [service.DESCRIPTOR.full_name for service in services]
-        self._server.add_generic_rpc_handlers(handlers(services, Streams()))
-        reflection.enable_server_reflection((*names, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        for name in ("", *names):
-            self._health.set(name, HealthCheckResponse.SERVING)
+        self._health = Health(names)
+        self._server.add_generic_rpc_handlers(handlers([*services, self._health], Streams()))
+        listed = (*names, Health.DESCRIPTOR.full_name, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(listed, self._server)
         self._server.start()
-        self._serving = True
 
     def stop_accepting(self) -> None:
         """Take no more calls; those that there are go on."""
-        if self._serving:
-            self._health.enter_graceful_shutdown()
+        if self._health is not None:
+            self._health.stop()
         self._server.stop(_FOR_EVER_S)
 
     def close(self) -> None:
