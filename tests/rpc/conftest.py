@@ -8,12 +8,13 @@ import grpc
 import pytest
 
 from spear.adapters.rpc.generated.sms import events_pb2, execution_pb2, node_pb2, placement_pb2, task_pb2
-from spear.adapters.rpc.generated.spearlet import function_pb2, instance_pb2, object_pb2
+from spear.adapters.rpc.generated.spearlet import function_pb2, instance_pb2, object_pb2, router_filter_pb2
 from tests.rpc._wire import Stub, connected
 from tests.server import Server
 
 FILES = (
     node_pb2, task_pb2, placement_pb2, events_pb2, execution_pb2, function_pb2, instance_pb2, object_pb2,
+    router_filter_pb2,
 )  # fmt: skip
 
 

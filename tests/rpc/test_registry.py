@@ -149,6 +149,32 @@ def test_a_node_says_whether_a_task_is_active(tasks, fresh):
         tasks.UpdateTaskResult(task_id=task_id)
 
 
+def test_a_pinned_task_is_placed_on_its_node_until_that_fails(stub, nodes, tasks, fresh):
+    placement = stub("sms.PlacementService")
+    nodes.RegisterNode(node={**NODE, "uuid": fresh})
+    task_id = tasks.RegisterTask(name="p", node_uuid=fresh).task_id
+    (found,) = placement.PlaceInvocation(request_id="r", task_id=task_id, labels={"a": "b"}).candidates
+    assert (found.node_uuid, found.ip_address, found.port) == (fresh, "10.0.0.1", 50052)
+    said = {"decision_id": "d", "request_id": "r", "task_id": task_id, "node_uuid": fresh}
+    assert placement.ReportInvocationOutcome(**said, outcome_class=3).accepted
+    assert not placement.PlaceInvocation(request_id="r", task_id=task_id).candidates
+    for asked, method in (({"task_id": task_id}, "PlaceInvocation"), ({"request_id": "r"}, "PlaceInvocation")):
+        with refused(INVALID, "text of 1 to"):
+            getattr(placement, method)(**asked)
+    with refused(INVALID, "decision_id"):
+        placement.ReportInvocationOutcome(**{**said, "decision_id": ""})
+    with refused(NOT_FOUND, "task"):
+        placement.PlaceInvocation(request_id="r", task_id=fresh)
+
+
+def test_the_router_filter_of_an_sms_decides_nothing(stub):
+    asked = {"correlation_id": "c", "operation": 1, "candidates": [{"name": "a"}, {"name": "b"}]}
+    answer = stub("spearlet.RouterFilterService").Filter(**asked)
+    assert (answer.correlation_id, answer.decision_id, list(answer.decisions)) == ("c", "sms_builtin", [])
+    assert dict(answer.debug) == {"engine": "sms_builtin", "mode": "noop", "candidates": "2", "operation": "1"}
+    assert not answer.HasField("final_action")
+
+
 def test_objects_answer_in_words(objects, fresh):
     assert objects.PutObject(key="").message == "Object key cannot be empty"
     put = objects.PutObject(key=fresh, value=b"v", metadata={"a": "b"})
