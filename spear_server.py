@@ -37,7 +37,7 @@ def main() -> int:
             return 0
         logs.configure(config.log.level, config.log.format, file=config.log.file)
         with serving(config, failed=lambda reason: stopped.set((1, reason)), progress=_while_starting(stopped)):
-            log.info("ready: http %s, data %s", config.http_addr, config.data_dir)
+            log.info("ready: http %s, grpc %s, data %s", config.http_addr, config.grpc_addr, config.data_dir)
             status, reason = _awaited(stopped)
             log.log(logging.ERROR if status else logging.INFO, "stopping: %s", reason)
         log.info("stopped")
