@@ -17,6 +17,7 @@ from spear.domain.file import File
 from spear.domain.instance import Instance
 from spear.domain.node import Heartbeat, Node, OutcomeReported, ResourcesReported
 from spear.domain.object import Object
+from spear.domain.placement import InvocationPlaced
 from spear.domain.task import Endpoint, Task
 from spear.events.mapper import domain_event, pend
 from spear.events.record import Recorded
@@ -24,7 +25,12 @@ from spear.events.record import Recorded
 ID = UUID(int=7)
 AGGREGATES = [Endpoint, Execution, File, Instance, Node, Object, Task]
 CREATED = [kind for kind in AGGREGATES if kind in _CREATORS]
-OBSERVED = {Heartbeat, OutcomeReported, ResourcesReported}  # not decorated: made by calling the event class
+OBSERVED = {
+    Heartbeat,
+    InvocationPlaced,
+    OutcomeReported,
+    ResourcesReported,
+}  # not decorated: made by calling the event class
 COMMANDS = [
     pytest.param(kind, decorator, id=event.TOPIC)
     for decorator, event in decorated_func_callers.items()

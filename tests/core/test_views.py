@@ -37,7 +37,7 @@ def live_a_while(log, *, seed: int = 1, steps: int = 100) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_live_views_equal_rebuilt_views_for_every_type_of_event(opened, tmp_path, seed):
-    live_a_while(opened.log, seed=seed, steps=900)
+    live_a_while(opened.log, seed=seed, steps=600)
     assert {fact.topic for fact in opened.log.recorder.query("")} == set(TOPICS)
     assert differences_from_rebuilt(tmp_path, opened.log) == {}
 

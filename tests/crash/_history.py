@@ -27,6 +27,7 @@ class World:
 
     def __init__(self, seed: int) -> None:
         self.seed, self.random = seed, Random(seed)
+        self.aside = Random(f"aside {seed}")  # for later additions: all else stays as it was
         self.nodes: list[Node] = [self.new_node()]
         self.gone: list[Node] = []
         self.tasks: list[Task] = [self.new_task()]
@@ -35,7 +36,7 @@ class World:
         self.objects: list[Object] = []
         self.files: list[File] = []
         self.actions: list[Callable[[], Events]] = [
-            self.register, self.welcome_back, self.observe, self.judge, self.change_node, self.place, self.create, self.change_task,
+            self.register, self.welcome_back, self.observe, self.judge, self.change_node, self.create, self.change_task,
             self.prepare, self.request,
             self.begin, self.begin, self.end, self.end, self.put, self.touch, self.upload, self.remove,
         ]  # fmt: skip
@@ -98,15 +99,24 @@ class World:
         )  # fmt: skip
         return [*node.collect_events(), beat, report]
 
+    def placed(self) -> InvocationPlaced:
+        """A caller asked where something should run."""
+        ident = UUID(int=self.aside.getrandbits(128), version=4)
+        return InvocationPlaced(
+            originator_id=ident, originator_version=1, timestamp=UNSTAMPED, request_id="r",
+            task_id=str(self.tasks[0].id), labels={"zone": "a"}, decision=self.decision(),
+        )  # fmt: skip
+
     def judge(self) -> Events:
-        """A caller reports on a node."""
+        """A caller asks for nodes, and reports on one."""
         node = self.random.choice(self.nodes)
         return [
+            self.placed(),
             OutcomeReported(
                 originator_id=observations(node.id), originator_version=NEXT, timestamp=UNSTAMPED,
                 node_uuid=str(node.id), decision_id="d", request_id="r", task_id="", error_message="",
                 outcome_class=self.random.choice(list(OutcomeClass)).value,
-            )
+            ),
         ]  # fmt: skip
 
     def change_node(self) -> Events:
@@ -114,9 +124,10 @@ class World:
         self.random.choice([
             lambda: node.lose("silent"),
             lambda: node.lose("silent"),
-            lambda: node.undrain("done") if node.drained else node.drain("a new kernel"),
             lambda: node.update(status=self.random.choice(list(NodeStatus)), metadata={"zone": "a"}),
         ])()  # fmt: skip
+        if self.aside.random() < 0.5:
+            (node.undrain if node.drained else node.drain)("a new kernel")
         if len(self.nodes) > 5 and self.random.random() < 0.5:
             self.nodes.remove(node)
             self.gone.append(node)
@@ -156,13 +167,13 @@ class World:
             input_content_type="text/plain", fingerprint="",
         )  # fmt: skip
         self.executions.append(execution)
-        if self.random.random() < 0.3:
+        if self.aside.random() < 0.3:
             execution.place(str(self.nodes[0].id), Rule.LOCAL, self.decision())
         return execution.collect_events()
 
     def decision(self) -> DecisionFacts:
         """What a policy may have said."""
-        refused = {"node_uuid": str(self.ident()), "reason": "offline", "text": "it is offline"}
+        refused = {"node_uuid": str(self.nodes[0].id), "reason": "offline", "text": "it is offline"}
         return DecisionFacts(
             policy="p",
             policy_version=1,
@@ -172,15 +183,6 @@ class World:
             refused=[refused],
             refused_counts={"offline": 1},
         )
-
-    def place(self) -> Events:
-        """A caller asks where something should run."""
-        return [
-            InvocationPlaced(
-                originator_id=self.ident(), originator_version=1, timestamp=UNSTAMPED, request_id="r",
-                task_id=str(self.random.choice(self.tasks).id), labels={"zone": "a"}, decision=self.decision(),
-            )
-        ]  # fmt: skip
 
     def begin(self) -> Events:
         waiting = [e for e in self.executions if not e.instance_id]
