@@ -36,8 +36,7 @@ class World:
         self.objects: list[Object] = []
         self.files: list[File] = []
         self.actions: list[Callable[[], Events]] = [
-            self.register, self.welcome_back, self.observe, self.judge, self.change_node, self.create, self.change_task,
-            self.prepare, self.request,
+            self.register, self.observe, self.judge, self.change_node, self.create, self.change_task, self.prepare, self.request,
             self.begin, self.begin, self.end, self.end, self.put, self.touch, self.upload, self.remove,
         ]  # fmt: skip
 
@@ -78,16 +77,15 @@ class World:
 
     def register(self) -> Events:
         self.nodes.append(self.new_node())
-        return self.nodes[-1].collect_events()
+        return [*self.nodes[-1].collect_events(), *self.welcome_back()]
 
     def welcome_back(self) -> Events:
-        """A node that is known, or was, registers again."""
-        if self.gone and self.random.random() < 0.5:
-            node = self.gone.pop()
-            self.nodes.append(node)
-        else:
-            node = self.random.choice(self.nodes)
-        node.register_again(ip_address="10.0.0.2", port=self.random.randrange(1, 9999), http_port=80, metadata={})
+        """Now and then a node that is known, or was, registers again."""
+        if self.aside.random() < 0.5:
+            return []
+        node = self.gone.pop() if self.gone and self.aside.random() < 0.5 else self.aside.choice(self.nodes)
+        port = self.aside.randrange(1, 9999)
+        node.register_again(ip_address="10.0.0.2", port=port, http_port=80, metadata={})
         return node.collect_events()
 
     def observe(self) -> Events:
@@ -126,9 +124,9 @@ class World:
             lambda: node.lose("silent"),
             lambda: node.update(status=self.random.choice(list(NodeStatus)), metadata={"zone": "a"}),
         ])()  # fmt: skip
-        if self.aside.random() < 0.5:
+        for _ in range(self.aside.randrange(3)):
             (node.undrain if node.drained else node.drain)("a new kernel")
-        if len(self.nodes) > 5 and self.random.random() < 0.5:
+        if len(self.nodes) > 5:
             self.nodes.remove(node)
             self.gone.append(node)
             node.delete("gone")

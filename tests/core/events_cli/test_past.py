@@ -35,9 +35,9 @@ def test_as_of_pages_through_every_row_once(history, facts, table):
     [whole] = lines_of(history, f"{command} --limit 1000")
     rows, cursor = [], ""
     while cursor is not None:
-        [page] = lines_of(history, f"{command} --limit 3", f"--after={cursor}")
+        [page] = lines_of(history, f"{command} --limit 7", f"--after={cursor}")
         rows, cursor = rows + page["rows"], page["next_after"]
-    assert rows == whole["rows"] and len(rows) > 3
+    assert rows == whole["rows"] and len(rows) > 7
     assert "more: --after" in ok(history, f"{command} --limit 7").splitlines()[-1]
 
 
