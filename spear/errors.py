@@ -6,8 +6,10 @@ SpearError
 ├── NotFound               404  NOT_FOUND            <NOUN>_NOT_FOUND
 ├── Refused                409  FAILED_PRECONDITION  the state does not allow it
 │   ├── AlreadyExists      409  ALREADY_EXISTS       a unique name is taken
-│   └── Conflict           409  ABORTED              somebody else changed it first; read again and retry
-│       └── PreconditionFailed  412  ABORTED         an If-Match or If-None-Match did not hold
+│   ├── Conflict           409  ABORTED              somebody else changed it first; read again and retry
+│   │   └── PreconditionFailed  412  ABORTED         an If-Match or If-None-Match did not hold
+│   ├── CursorReset        409  FAILED_PRECONDITION  the cursor is of another log or of a past that was undone
+│   └── CursorGap          409  OUT_OF_RANGE         what follows the cursor is no longer in the log
 ├── TooLarge               413  RESOURCE_EXHAUSTED   over a byte limit
 ├── UnsatisfiableRange     416  OUT_OF_RANGE         a byte range outside the content
 ├── InvalidConfiguration   422  FAILED_PRECONDITION  an executable that can never run
@@ -91,6 +93,18 @@ class PreconditionFailed(Conflict):
     """The version that the caller named is not the current one."""
 
     code, http_status = "PRECONDITION_FAILED", 412
+
+
+class CursorReset(Refused):
+    """The cursor belongs to no past of this log; `details` says why, and which cursor begins anew."""
+
+    code = "CURSOR_RESET"
+
+
+class CursorGap(Refused):
+    """The log no longer holds what follows the cursor; `details` says what is missing, where it lies, and how to go on."""
+
+    code, grpc_status = "CURSOR_GAP", "OUT_OF_RANGE"
 
 
 class TooLarge(SpearError):

@@ -7,6 +7,8 @@ from eventsourcing.domain import event
 from spear.domain.base import Aggregate, named, topic
 from spear.errors import Invalid, NotFound, PreconditionFailed, Refused
 
+DEFAULT_BUCKET = "default"
+
 
 @topic("object")
 class Object(Aggregate):

@@ -42,6 +42,8 @@ def position_at(recorder: ApswRecorder, time_us: int, *, head: int) -> int:
 class EventLog:
     """Facts in order. A position that `commit` returned is durable and folded; `head` never goes back.
 
+    `id` is the log's own, wherever its file is copied; `floor` is the first position that it still holds.
+
     Args: `path` is the SQLite file; with `reserve` its tail gets room on the disk in advance. Raises `StartupError` when the log lost its end or its last event is damaged.
     """
 
@@ -64,6 +66,8 @@ class EventLog:
             self.recorder = opened.enter_context(closing(_open(path, self._witness, vfs=vfs, reserve=reserve)))
             self._stack = opened.pop_all()
         self._head = self.recorder.position
+        self.id: bytes = self.recorder.value("SELECT id FROM identity")
+        self.floor: int = self.recorder.value("SELECT min(position) FROM events") or 1
         self._writer: Writer | None = None
 
     def start(self, folder: Folder) -> None:
@@ -145,6 +149,28 @@ class EventLog:
         ]
         return sorted(found, key=lambda fact: fact.position)[: bounds[2]]
 
+    def last(self, until: int, *, topics: Sequence[str] = (), streams: Sequence[str] = ()) -> int:
+        """The last position up to `until` of these topics or streams, of any without both; 0 if there is none."""
+        if streams:
+            also = f" AND topic IN ({','.join('?' * len(topics))})" if topics else ""
+            where, each = f"originator_id = ?{also} AND position <= ? ORDER BY version DESC LIMIT 1", streams
+        elif topics:
+            where, each = "topic = ? AND position <= ? ORDER BY position DESC LIMIT 1", topics
+        else:
+            return until
+        more = topics if streams else ()
+        found = [self.recorder.value(f"SELECT position FROM events WHERE {where}", (one, *more, until)) for one in each]
+        return max(position or 0 for position in found)
+
+    def digest_at(self, position: int) -> bytes:
+        """The chain's hash at `position`, zeros where the log holds no event; raises `Corrupt` when one is missing."""
+        if not self.floor <= position <= self._head:
+            return chain.GENESIS
+        found: bytes | None = self.recorder.value("SELECT hash FROM events WHERE position = ?", (position,))
+        if found is None:
+            raise Corrupt(f"position {position} is missing", details={"position": position})
+        return found
+
     def stream(self, originator_id: str, *, after_version: int = 0) -> list[Recorded]:
         """One stream's events by version."""
         return self.recorder.query(
@@ -161,7 +187,13 @@ class EventLog:
             self._followers.discard(ticket)
 
     def follow(
-        self, position: int, *, idle_s: float, topics: Sequence[str] = (), streams: Sequence[str] = ()
+        self,
+        position: int,
+        *,
+        idle_s: float,
+        topics: Sequence[str] = (),
+        streams: Sequence[str] = (),
+        limit: int = _PAGE,
     ) -> Iterator[list[Recorded]]:
         """Every event after `position`, in order, for ever; an empty list after each `idle_s` seconds without any.
 
@@ -170,7 +202,7 @@ class EventLog:
         spoke = monotonic()
         while True:
             head = self._head
-            facts = self.since(position, topics=topics, streams=streams)
+            facts = self.since(position, limit=limit, topics=topics, streams=streams)
             position = facts[-1].position if facts else max(position, head)
             left_s = spoke + idle_s - monotonic()
             if facts or left_s <= 0 or not self.wait(position, timeout_s=left_s):

@@ -42,7 +42,9 @@ _SCHEMA = (
         BEGIN SELECT RAISE(ABORT, 'events are never changed'); END""",
     """CREATE TRIGGER IF NOT EXISTS events_keep_delete BEFORE DELETE ON events
         BEGIN SELECT RAISE(ABORT, 'events are never removed'); END""",
+    "CREATE TABLE IF NOT EXISTS identity (id BLOB NOT NULL)",
 )
+_IDENTIFY = "INSERT INTO identity SELECT randomblob(16) WHERE NOT EXISTS (SELECT 1 FROM identity)"
 _INTO = f"events ({COLUMNS})"
 _WIDTH = COLUMNS.count(",") + 1
 _AT_ONCE = 64
@@ -97,6 +99,7 @@ class ApswRecorder(ApplicationRecorder):
         if not read_only:
             for statement in _SCHEMA:
                 self._db.execute(statement)
+            self._db.execute(_IDENTIFY)  # once: whoever copies the file copies the log's identity
         self._cursor = self._db.cursor()
         if reserve:
             _reserve(path.with_name(path.name + "-wal"))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from spear.domain.object import Object
+from spear.domain.object import DEFAULT_BUCKET, Object
 from spear.errors import Invalid, NotFound, PreconditionFailed
 from spear.events.record import Committed, Origin
 from spear.projections import objects as views
@@ -13,7 +13,6 @@ from spear.projections.reader import Reader
 from spear.services.content import Content, Contents
 from spear.services.unit import Unit, retrying
 
-DEFAULT_BUCKET = "default"
 RESULTS_BUCKET = "results"
 _LONGEST_NAME = 1024
 _UNREADABLE = "\N{REPLACEMENT CHARACTER}"  # what is left of bytes that are not UTF-8

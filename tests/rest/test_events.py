@@ -33,12 +33,17 @@ def page(server, **query):
     return answer.json()
 
 
+def itself(event):
+    """The event without its place in a feed, which test_cursors.py looks at."""
+    return {name: value for name, value in event.items() if name not in ("previous", "cursor")}
+
+
 def events(server, **query) -> Iterator[dict]:
     """All of them, a small page at a time."""
     after, query = query.pop("after", 0), {"limit": 7} | query
     while True:
         found = page(server, after=after, **query)
-        yield from found["events"]
+        yield from map(itself, found["events"])
         after = found["next_after"]
         if after >= found["head"]:
             return
@@ -50,7 +55,7 @@ def test_an_event_says_what_happened_when_to_whom_and_why(server):
     (event,) = page(server, after=position - 1, limit=1)["events"]
     assert abs((datetime.now(UTC) - datetime.fromisoformat(event["time"])).total_seconds()) < 60
     assert event["data"]["bucket"] == "b" and event["data"]["key"] == "why"
-    assert event | {"time": "", "data": {}, "id": "", "hash": ""} == {
+    assert event | {"time": "", "data": {}, "id": "", "hash": "", "cursor": ""} == {
         "position": position,
         "type": "ObjectPut",
         "topic": "object.ObjectPut",
@@ -63,6 +68,8 @@ def test_an_event_says_what_happened_when_to_whom_and_why(server):
         "correlation": "me-1",
         "data": {},
         "hash": "",
+        "previous": position - 1,
+        "cursor": "",
     }
     assert len(event["hash"]) == 64
 
@@ -153,7 +160,7 @@ def test_a_stream_begins_with_the_past_and_goes_on_with_the_present(server):
     assert [one.data["data"]["object_version"] for one in (*past, now)] == [1, 2, 3]
     assert (now.id, now.event) == (str(position), "ObjectPut")
     (same,) = page(server, after=position - 1, limit=1)["events"]
-    assert now.data == same
+    assert itself(now.data) == itself(same)
 
 
 def test_a_stream_from_now_on_leaves_the_past_out(server):

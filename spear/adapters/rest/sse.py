@@ -6,13 +6,14 @@ import gevent
 import msgspec
 from flask import Response, request
 
-from spear.errors import Invalid, Overloaded, SpearError
+from spear.errors import CursorGap, CursorReset, Invalid, Overloaded, SpearError
 
 IDLE_S = 15.0
 ALIVE = b": alive\n\n"
 MOST = 256
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _TYPE = "text/event-stream"
+_ENDINGS: dict[type[SpearError], str] = {CursorReset: "reset", CursorGap: "gap"}
 
 
 def wanted() -> bool:
@@ -62,4 +63,5 @@ def _guarded(messages: Iterator[bytes]) -> Iterator[bytes]:
             yield found
             gevent.sleep(0)  # who catches up with a long past leaves the others their turn
     except SpearError as error:
-        yield message({"error": error.code, "message": error.message, "details": error.details}, event="error")
+        name = _ENDINGS.get(type(error), "error")
+        yield message({"error": error.code, "message": error.message, "details": error.details}, event=name)

@@ -1,38 +1,36 @@
 """The log itself: a page of facts, or a stream that never misses one.
 
 `id` is whatever names an aggregate: its UUID (a node's includes its heartbeats), an object's key or an endpoint's name; an
-id that names nothing finds nothing. `next_after` continues always: ask again with it to hear what happened since.
+id that names nothing finds nothing. `next_cursor` continues always: ask again with it alone to hear what happened since, and to be
+told (409 CURSOR_RESET, CURSOR_GAP) when that can no longer be said. `next_after` is its position. `previous` is the position of
+the event before, in the same filter.
 """
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from marshmallow import fields
 
 from spear.adapters.rest import sse
 from spear.adapters.rest.schemas import Resource, Taken, Text, answer, whole
-from spear.domain.base import TOPICS
-from spear.domain.node import observations
-from spear.domain.object import Object
-from spear.domain.task import Endpoint
-from spear.errors import Invalid
+from spear.events.feed import NOW, Page, cursor_at, feed, refuse_other_history, start
+from spear.events.filters import filter_of
 from spear.events.log import EventLog
 from spear.events.mapper import payload
 from spear.events.record import Recorded
-from spear.services.objects import DEFAULT_BUCKET
+from spear.protocols.cursor import LONGEST, Cursor
 from spear.services.platform import Platform
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NOW = -1
 
 
 class EventQuery(Taken):
     """Which facts, oldest first: of types such as NodeLost,task.TaskCreated, of a noun, of one aggregate."""
 
     limit = whole(1, 1000, strict=False, load_default=100)
-    after = whole(_NOW, 2**62, strict=False, load_default=0, metadata={"description": "-1: from now on"})
+    after = whole(NOW, 2**62, strict=False, load_default=0, metadata={"description": "-1: from now on"})
+    cursor = Text(LONGEST, load_default="")
     type = Text(4096, load_default="")
     noun = Text(64, load_default="")
     id = Text(1024, load_default="")
@@ -40,9 +38,9 @@ class EventQuery(Taken):
 
 Event = answer(
     "Event", position=int, type=str, topic=str, noun=str, id=str, version=int, time=str, actor=str, cause=int,
-    correlation=str, data=fields.Dict(required=True), hash=str,
+    correlation=str, data=fields.Dict(required=True), hash=str, previous=int, cursor=str,
 )  # fmt: skip
-EventList = answer("EventList", events=[Event], next_after=int, head=int)
+EventList = answer("EventList", events=[Event], previous=int, next_after=int, next_cursor=str, head=int)
 
 
 def event_json(fact: Recorded) -> dict[str, Any]:
@@ -63,47 +61,21 @@ def event_json(fact: Recorded) -> dict[str, Any]:
     }
 
 
-def topics_of(types: str, noun: str) -> list[str]:
-    """The topics of some types and a noun, none for all; raises `Invalid` for what no event could be."""
-    nouns = {topic.partition(".")[0] for topic in TOPICS}
-    if noun and noun not in nouns:
-        raise Invalid.field("noun", noun, f"one of {', '.join(sorted(nouns))}")
-    wanted = [_topic(part.strip(), noun) for part in types.split(",") if part.strip()]
-    return wanted or [topic for topic in TOPICS if noun and topic.startswith(f"{noun}.")]
+def _following(log: EventLog, cursor: Cursor, *, last: int) -> Iterator[bytes]:
+    if last != cursor.position:  # a browser asks again with its first address, and says how far it came
+        refuse_other_history(log, cursor)
+        cursor = cursor_at(log, last, cursor.filter)
+    for page in feed(log, cursor, idle_s=sse.IDLE_S):
+        yield _messages(page) or sse.ALIVE
 
 
-def _topic(given: str, noun: str) -> str:
-    for topic in TOPICS:
-        if given in (topic, topic.partition(".")[2]) and topic.startswith(noun and f"{noun}."):
-            return topic
-    of_noun = f" of {noun}" if noun else ""
-    raise Invalid.field("type", given, f"an event type{of_noun} such as NodeLost or node.NodeLost")
+def _messages(page: Page) -> bytes:
+    return b"".join(sse.message(data, ident=data["position"], event=data["type"]) for data in _events(page))
 
 
-def streams_of(ident: str) -> list[str]:
-    """Every stream that an id may mean, none for an empty one."""
-    if not ident:
-        return []
-    bucket, slash, key = ident.partition("/")
-    named = Object.ident(bucket, key) if slash else Object.ident(DEFAULT_BUCKET, ident)
-    return [str(found) for found in (*_by_uuid(ident), named, Endpoint.ident(ident.lower()))]
-
-
-def _by_uuid(ident: str) -> list[UUID]:
-    try:
-        uuid = UUID(ident)
-    except ValueError:
-        return []
-    return [uuid, observations(uuid)]
-
-
-def _following(log: EventLog, after: int, topics: list[str], streams: list[str]) -> Iterator[bytes]:
-    for facts in log.follow(after, idle_s=sse.IDLE_S, topics=topics, streams=streams):
-        yield _messages(facts) or sse.ALIVE
-
-
-def _messages(facts: list[Recorded]) -> bytes:
-    return b"".join(sse.message(event_json(fact), ident=fact.position, event=fact.name) for fact in facts)
+def _events(page: Page) -> Iterator[dict[str, Any]]:
+    for previous, fact in page.linked():
+        yield event_json(fact) | {"previous": previous, "cursor": str(page.cursor.at(fact.position, fact.hash))}
 
 
 def make(platform: Platform) -> Resource:
@@ -113,18 +85,21 @@ def make(platform: Platform) -> Resource:
 
     @api.get("")
     @api.query(EventQuery)
-    @api.answers(EventList, refuses=(429, 500), streams=True)
+    @api.answers(EventList, refuses=(409, 429, 500), streams=True)
     def list_events(query: dict[str, Any]) -> Any:
         """What happened, oldest first; as text/event-stream it is followed."""
-        topics, streams = topics_of(query["type"], query["noun"]), streams_of(query["id"])
-        head, limit = log.head, query["limit"]
-        after = head if query["after"] == _NOW else query["after"]
-        if after > head:
-            raise Invalid.field("after", after, f"-1, or a position from 0 to {head}")
+        chosen = filter_of(query["type"], query["noun"], query["id"])
+        begin = start(log, cursor=query["cursor"], after=query["after"], chosen=chosen)
         if sse.wanted():
-            return open_streams.answer(_following(log, sse.resume_after(after), topics, streams))
-        facts = log.since(after, limit=limit, topics=topics, streams=streams)
-        beyond = facts[-1].position if len(facts) == limit else head
-        return {"events": [event_json(fact) for fact in facts], "next_after": beyond, "head": max(head, beyond)}
+            return open_streams.answer(_following(log, begin, last=sse.resume_after(begin.position)))
+        page = next(feed(log, begin, limit=query["limit"]))
+        beyond = page.cursor.position
+        return {
+            "events": list(_events(page)),
+            "previous": page.previous,
+            "next_after": beyond,
+            "next_cursor": str(page.cursor),
+            "head": max(log.head, beyond),
+        }
 
     return api

@@ -1,0 +1,1 @@
+"""Byte formats: nothing here opens, reads or decides anything."""
