@@ -104,6 +104,7 @@ ADDRESS = Kind(str, Address.parse, "host:port such as 127.0.0.1:8080", "ADDR")
 SECONDS, SECONDS_OR_0 = _whole(1, metavar="SECONDS"), _whole(0, metavar="SECONDS")
 MILLISECONDS, MILLISECONDS_OR_0 = _whole(1, metavar="MS"), _whole(0, metavar="MS")
 COUNT, COUNT_OR_0 = _whole(1, metavar="N"), _whole(0, metavar="N")
+PORT = _whole(0, metavar="PORT", most=65535)
 BYTES = _whole(1, metavar="BYTES", most=2**53)
 LEVEL, FORMAT = _one_of(Level, metavar="LEVEL"), _one_of(Format, metavar="FORMAT")
 BACKEND, DATABASE = _one_of(Backend, metavar="NAME"), _one_of(DatabaseType, metavar="NAME")
@@ -190,6 +191,9 @@ KEYS: tuple[Key, ...] = (
 
     Key("bus.addr", "bus_addr", ADDRESS, "127.0.0.1:50053",
         env="SMS_BUS_ADDR", flags="--bus-addr", meaning="Where the ZeroMQ event bus listens."),
+    Key("bus.notices_port", "bus_notices_port", PORT, 0,
+        env="SMS_BUS_NOTICES_PORT SPEARLET_BUS_NOTICES_PORT",
+        meaning="The port of the bus's notices, on the same host; 0 is any free one, which every answer of the bus names."),
 
     Key("database.db_type", "database.db_type", DATABASE, "sled",
         env="SMS_DB_TYPE", meaning="The event log's database; sled and sqlite both mean the embedded one."),

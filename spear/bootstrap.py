@@ -14,6 +14,7 @@ from flask import Flask
 
 from admin.app import make_admin
 from admin.client import Api
+from spear.adapters.bus.server import BusServer
 from spear.adapters.hub import HubBell
 from spear.adapters.rest.app import make_app
 from spear.adapters.rest.server import HttpServer
@@ -69,6 +70,8 @@ def serving(config: Config, *, failed: Callable[[str], None], progress: Progress
         listener = _listener(stack, config, "http_addr")
         rpc = _rpc_listener(stack, config)
         admin = _listener(stack, config, "web_admin_addr") if config.enable_web_admin else None
+        with _told_in_one_line(config):
+            bus = _bus(stack, config)
         running = stack.enter_context(loops(failed))
         with _told_in_one_line(config):
             base = stack.enter_context(foundation(config, failed=failed, progress=progress))
@@ -82,6 +85,7 @@ def serving(config: Config, *, failed: Callable[[str], None], progress: Progress
         stack.callback(rpc.stop_accepting)
         app = make_app(platform)
         listener.serve(app)
+        bus.serve(platform.log, stack.enter_context(loops(failed)).spawn)
         if admin is not None:
             admin.serve(make_admin(_asked(app), rest_url=_rest_url(config)))
             stack.callback(admin.stop_accepting)
@@ -124,6 +128,13 @@ def _rpc_listener(stack: ExitStack, config: Config) -> RpcServer:
     rpc = RpcServer(config.grpc_addr, key=key, tls=config.grpc_tls, max_message_bytes=most)
     stack.callback(rpc.close)
     return rpc
+
+
+def _bus(stack: ExitStack, config: Config) -> BusServer:
+    key, keys = config.setting("bus_addr").key.name, _data_dir(config) / "bus.key"
+    bus = BusServer(config.bus_addr, key=key, notices_port=config.bus_notices_port, keys=keys)
+    stack.callback(bus.close)
+    return bus
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,7 @@ class Config:
     grpc_addr: Address
     web_admin_addr: Address
     bus_addr: Address
+    bus_notices_port: int
     http_tls: Tls
     grpc_tls: Tls
     grpc_max_message_bytes: int

@@ -27,7 +27,7 @@ class Server:
 
     def __init__(self, data_dir: Path, *flags: str, role: str = "all", inside: Sequence[str] = ()) -> None:
         self.data_dir, self.flags, self.role, self.inside = data_dir, flags, role, inside
-        self.port, self.admin_port, self.grpc_port = free_port(), free_port(), free_port()
+        self.port, self.admin_port, self.grpc_port, self.bus_port = (free_port() for _ in range(4))
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
         self.session = requests.Session()
@@ -37,8 +37,9 @@ class Server:
     def command(self) -> list[str]:
         """The command line that starts it."""
         admin = ["--web-admin-addr", f"127.0.0.1:{self.admin_port}"] if self.role != "spearlet" else []
-        doors = ["--http-addr", f"127.0.0.1:{self.port}", "--grpc-addr", f"127.0.0.1:{self.grpc_port}", *admin]
-        where = [*doors, "--data-dir", str(self.data_dir)]
+        ports = {"http": self.port, "grpc": self.grpc_port, "bus": self.bus_port}
+        doors = [word for name, port in ports.items() for word in (f"--{name}-addr", f"127.0.0.1:{port}")]
+        where = [*doors, *admin, "--data-dir", str(self.data_dir)]
         return [*self.inside, sys.executable, str(ROOT / "spear_server.py"), "--role", self.role, *where, *self.flags]
 
     def start(self, *, ready_within_s: float = 30) -> "Server":

@@ -99,12 +99,17 @@ def test_a_second_server_on_the_same_data_is_refused_by_name(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("flag", "key"),
-    [("--http-addr", "http.addr"), ("--web-admin-addr", "web_admin.addr"), ("--grpc-addr", "grpc.addr")],
+    [
+        ("--http-addr", "http.addr"),
+        ("--web-admin-addr", "web_admin.addr"),
+        ("--grpc-addr", "grpc.addr"),
+        ("--bus-addr", "bus.addr"),
+    ],
 )
 def test_a_taken_port_is_one_line_that_names_the_key(tmp_path: Path, flag: str, key: str) -> None:
     with Server(tmp_path / "first") as first:
         taken = f"127.0.0.1:{first.port}"
-        doors = ("--http-addr", "--web-admin-addr", "--grpc-addr")
+        doors = ("--http-addr", "--web-admin-addr", "--grpc-addr", "--bus-addr")
         others = [word for door in doors for word in (door, f"127.0.0.1:{free_port()}")]
         command = [sys.executable, str(ROOT / "spear_server.py"), "--data-dir", str(tmp_path / "second"), *others]
         done = subprocess.run([*command, flag, taken], capture_output=True, text=True, timeout=30, check=False)

@@ -29,7 +29,8 @@ def free_port():
 def options(tmp_path):
     """The command-line options of one platform that shares nothing with others on this machine."""
     keys = {"http-addr": f"127.0.0.1:{free_port()}", "web-admin-addr": f"127.0.0.1:{free_port()}"}
-    return keys | {"grpc-addr": f"127.0.0.1:{free_port()}", "data-dir": str(tmp_path / "data")}
+    keys |= {"grpc-addr": f"127.0.0.1:{free_port()}", "bus-addr": f"127.0.0.1:{free_port()}"}
+    return keys | {"data-dir": str(tmp_path / "data")}
 
 
 def make_run(options):

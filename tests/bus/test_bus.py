@@ -1,0 +1,249 @@
+"""The event bus of a real server process: every event once, in order, whatever happens to either end."""
+
+import os
+import signal
+import stat
+import threading
+from contextlib import closing, suppress
+from itertools import islice
+from pathlib import Path
+from random import Random
+
+import msgspec
+import pytest
+import requests
+import zmq
+
+from spear.adapters.bus.keys import own_keys
+from spear.client import Bus, follow
+from spear.errors import CursorReset, Invalid, StartupError, Unavailable
+from spear.protocols import bus
+from tests.rest._server import serving
+from tests.server import eventually
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("bus") / "data") as found:
+        write(found, 30)
+        yield found
+
+
+def address(server):
+    return f"127.0.0.1:{server.bus_port}"
+
+
+def write(server, count, *, name="k"):
+    for number in range(count):
+        assert server.put(f"/objects/b/{name}", b"%d" % number).ok
+
+
+def head(server):
+    return server.get("/ready").json()["head"]
+
+
+def over_rest(server, **query):
+    return server.get("/events", params={"limit": 1000, **query}).json()["events"]
+
+
+@pytest.mark.parametrize("chosen", [{}, {"noun": "object"}, {"types": "ObjectPut,NodeRegistered"}, {"id": "b/k"}])
+def test_the_bus_says_what_rest_says(server, chosen):
+    expected = over_rest(server, **{"type" if name == "types" else name: value for name, value in chosen.items()})
+    with closing(follow(address(server), **chosen)) as followed:
+        found = list(islice(followed, len(expected)))
+    for event, same in zip(found, expected, strict=True):
+        assert (event.position, event.topic, event.id, event.hash) == (
+            same["position"], same["topic"], same["id"], same["hash"],
+        )  # fmt: skip
+        assert (event.previous, event.cursor, event.data) == (same["previous"], same["cursor"], same["data"])
+        assert (event.type, event.actor, event.time.isoformat()) == (
+            same["type"], same["actor"], same["time"].replace("Z", "+00:00"),
+        )  # fmt: skip
+
+
+def test_a_follower_goes_on_at_the_cursor_of_any_event(server):
+    with closing(follow(address(server))) as followed:
+        first = list(islice(followed, 8))
+    with closing(follow(address(server), first[4].cursor)) as followed:
+        assert list(islice(followed, 3)) == first[5:]
+
+
+def test_rest_and_bus_take_each_others_cursors(server):
+    cursor = over_rest(server, noun="object")[3]["cursor"]
+    with closing(follow(address(server), cursor)) as followed:
+        event = next(followed)
+    assert over_rest(server, cursor=event.cursor)[0]["previous"] == event.position
+
+
+def test_a_follower_hears_what_is_written_while_it_waits(server):
+    with closing(follow(address(server), after=-1, noun="file")) as followed:
+        heard = []
+        listener = threading.Thread(target=lambda: heard.append(next(followed)))
+        listener.start()
+        while listener.is_alive():
+            server.post("/files", b"x")
+            listener.join(0.05)
+    assert heard[0].type == "FileUploaded"
+
+
+def test_many_followers_over_kills_and_disconnects_each_end_with_every_event_once(tmp_path):
+    with serving(tmp_path / "data") as server:
+        stop, end, heard = threading.Event(), [2**62], [[] for _ in range(6)]
+
+        def busy(name):
+            while not stop.wait(0.005):
+                with suppress(requests.RequestException):
+                    requests.put(f"{server.url}/api/v1/objects/b/{name}", data=b"x" * 50, timeout=5)
+
+        def listen(number):
+            random, cursor = Random(number), ""
+            while True:
+                with closing(follow(address(server), cursor)) as followed:
+                    for event in islice(followed, random.randint(1, 60)):  # then its connection is cut
+                        heard[number].append(event.position)
+                        cursor = event.cursor
+                        if event.position >= end[0]:
+                            return
+                        stop.wait(0.002 * (number % 3 == 0))  # a slow reader
+
+        writers = [threading.Thread(target=busy, args=(f"w{number}",), daemon=True) for number in range(2)]
+        listeners = [threading.Thread(target=listen, args=(number,), daemon=True) for number in range(len(heard))]
+        for thread in (*writers, *listeners):
+            thread.start()
+        for kills in range(1, 4):
+            eventually(lambda least=60 * kills: min(map(len, heard)) >= least, within_s=60)
+            server.stop(signal.SIGKILL)
+            server.start()
+        stop.set()
+        for thread in writers:
+            thread.join()
+        end[0] = head(server) + 1
+        write(server, 2, name="last")
+        for thread in listeners:
+            thread.join(20)
+        assert [found == list(range(1, len(found) + 1)) for found in heard] == [True] * len(heard)
+        assert min(map(len, heard)) >= end[0]
+
+
+def test_a_cursor_of_another_log_is_reset(server, tmp_path):
+    cursor = over_rest(server, noun="object")[3]["cursor"]
+    with serving(tmp_path / "data") as other:
+        with pytest.raises(CursorReset) as told:
+            next(follow(address(other), cursor))
+        assert told.value.details["reason"] == "other_log"
+        write(other, 1)
+        with closing(follow(address(other), str(told.value.details["cursor"]))) as followed:
+            assert next(followed).type == "ObjectPut"
+
+
+def test_a_foreign_cursor_type_or_address_is_refused_by_name(server):
+    for wanted, field in (({"cursor": "x"}, "cursor"), ({"noun": "x"}, "noun"), ({"types": "X"}, "type")):
+        with pytest.raises(Invalid) as told:
+            next(follow(address(server), **wanted))
+        assert told.value.details["field"] == field
+    with pytest.raises(Invalid, match="address: got 'nowhere'"):
+        next(follow("nowhere"))
+
+
+def test_patience_ends_where_nobody_answers():
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as silent:
+        port = silent.bind_to_random_port("tcp://127.0.0.1")
+        with pytest.raises(Unavailable, match=f"127.0.0.1:{port} gave no answer for 0.1 s"):
+            next(follow(f"127.0.0.1:{port}", patience_s=0.1))
+
+
+@pytest.fixture
+def raw(server):
+    """A socket that says anything."""
+    with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
+        dealer.setsockopt(zmq.LINGER, 0)
+        dealer.connect(f"tcp://{address(server)}")
+        yield dealer
+
+
+def answer(raw):
+    assert raw.poll(10_000), "no answer"
+    version, body = raw.recv_multipart()
+    assert version == bus.VERSION
+    return msgspec.msgpack.decode(body)
+
+
+BROKEN = {
+    "nothing": [b""],
+    "one frame": [bus.VERSION],
+    "another version": [b"SPEAR9", msgspec.msgpack.encode({"request": 1})],
+    "too many frames": [bus.VERSION, b"", b""],
+    "no msgpack": [bus.VERSION, b"\xc1\xff"],
+    "no map": [bus.VERSION, b"\x01"],
+    "no request": [bus.VERSION, msgspec.msgpack.encode({})],
+    "bad text": [bus.VERSION, b"\x82\xa7request\x01\xa6cursor\xa2\xff\xfe"],
+    "limit 0": [bus.VERSION, msgspec.msgpack.encode({"request": 1, "limit": 0})],
+    "after -2": [bus.VERSION, msgspec.msgpack.encode({"request": 1, "after": -2})],
+    "a long cursor": [bus.VERSION, msgspec.msgpack.encode({"request": 1, "cursor": "A" * 9000})],
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_malformed_frames_are_refused_clearly_and_others_go_on(server, raw, name):
+    raw.send_multipart(BROKEN[name])
+    refused = answer(raw)
+    assert (refused["kind"], refused["code"], refused["request"]) == ("refused", "MALFORMED_REQUEST", 0)
+    assert "expected" in refused["message"]
+    raw.send_multipart([bus.VERSION, msgspec.msgpack.encode({"request": 7, "limit": 1})])
+    assert answer(raw)["request"] == 7
+
+
+def test_an_oversized_frame_costs_its_sender_the_connection_and_nobody_else(server, raw):
+    raw.send_multipart([bus.VERSION, bytes(bus.MOST_REQUEST_BYTES + 1)])
+    with closing(Bus(address(server))) as other:
+        assert other.read(limit=1).facts[0].position == 1
+
+
+def test_a_reader_that_asks_and_never_reads_costs_little_memory(server, raw):
+    write(server, 400, name="x" * 900)
+    raw.setsockopt(zmq.RCVHWM, 1)
+    before = server.rss_mb
+    for number in range(900):
+        raw.send_multipart([bus.VERSION, msgspec.msgpack.encode({"request": number})])
+    with closing(Bus(address(server))) as other:
+        for _ in range(20):
+            other.read()
+    assert server.rss_mb - before < 60
+
+
+def test_a_page_is_bounded_and_continues(server):
+    with closing(Bus(address(server))) as line:
+        page = line.read(limit=4)
+        assert [fact.position for fact in page.facts] == [1, 2, 3, 4]
+        assert line.read(cursor=page.cursor, limit=1).facts[0].position == 5
+
+
+def test_where_the_address_may_be_reached_from_elsewhere_the_bus_is_encrypted_with_a_key_that_stays(tmp_path):
+    with serving(tmp_path / "data", "--bus-addr", "127.1:0", "--insecure") as server:
+        keys = tmp_path / "data" / "bus.key"
+        assert stat.S_IMODE(os.stat(keys).st_mode) == 0o600
+        public = dict(line.split() for line in keys.read_text().splitlines())["public"]
+        where = told_port(server)  # 127.1 is an address that no rule knows as loopback
+        write(server, 3)
+        with closing(follow(where, key=public)) as followed:
+            assert [event.position for event in islice(followed, 3)] == [1, 2, 3]
+        for wrong in ("", zmq.curve_keypair()[0].decode()):
+            with pytest.raises(Unavailable):
+                next(follow(where, key=wrong, patience_s=0.1))
+        secret = dict(line.split() for line in keys.read_text().splitlines())["secret"]
+        assert public in server.output() and secret not in server.output()
+        server.restart()
+        with closing(follow(told_port(server), key=public)) as followed:
+            assert next(followed).position == 1
+
+
+def told_port(server):
+    """The address that the server's last start told."""
+    lines = [line for line in server.output().splitlines() if "the bus listens on port" in line]
+    return "127.0.0.1:" + lines[-1].partition("on port ")[2].partition(",")[0]
+
+
+def test_a_broken_key_file_is_one_clear_line(tmp_path: Path):
+    (tmp_path / "bus.key").write_text("public x\nsecret y\n")
+    with pytest.raises(StartupError, match=r"bus\.key: expected the bus's two keys"):
+        own_keys(tmp_path / "bus.key")
