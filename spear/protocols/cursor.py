@@ -54,7 +54,7 @@ class Cursor(msgspec.Struct, frozen=True):
     def parse(cls, text: str) -> "Cursor":
         """Read what `str` wrote; raises `Invalid` for any other text."""
         found = _read(text)
-        if found is None or str(found) != text:  # one spelling each
+        if found is None or str(found) != text:  # another spelling, or a wrong checksum
             raise Invalid.field("cursor", text, "a cursor as this server gives it out")
         return found
 
@@ -73,7 +73,7 @@ def _read(text: str) -> Cursor | None:
     if not _TEXT.fullmatch(text) or len(text) % 4 == 1:
         return None
     raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    if len(raw) < _HEAD.size + _SUM.size or _SUM.pack(crc32(raw[: -_SUM.size])) != raw[-_SUM.size :]:
+    if len(raw) < _HEAD.size + _SUM.size:
         return None
     version, log, position, mark = _HEAD.unpack_from(raw)
     if version != _VERSION or position > _FURTHEST:

@@ -218,6 +218,19 @@ def test_a_page_is_bounded_and_continues(server):
         assert line.read(cursor=page.cursor, limit=1).facts[0].position == 5
 
 
+def test_a_page_of_large_events_is_bounded_in_bytes_and_continues(server):
+    metadata = {f"m{number}": "x" * 8000 for number in range(64)}
+    for number in range(12):
+        body = {"name": "t", "version": "1", "endpoint": f"large{number}", "metadata": metadata}
+        assert server.call("POST", "/tasks", json=body).ok
+    with closing(Bus(address(server))) as line:
+        page = line.read(types="TaskCreated")
+        assert sum(len(fact.state) for fact in page.facts) < bus.MOST_PAGE_BYTES
+        rest = line.read(cursor=page.cursor)
+    assert len(page.facts) + len(rest.facts) == len(over_rest(server, type="TaskCreated"))
+    assert rest.previous == page.facts[-1].position
+
+
 def test_where_the_address_may_be_reached_from_elsewhere_the_bus_is_encrypted_with_a_key_that_stays(tmp_path):
     with serving(tmp_path / "data", "--bus-addr", "127.1:0", "--insecure") as server:
         keys = tmp_path / "data" / "bus.key"

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from random import Random
 
@@ -92,6 +92,13 @@ def test_pages_from_cursor_to_cursor_carry_everything_once_in_order(log, chosen,
 def test_every_event_names_the_one_before_it_in_its_filter(log, chosen, limit):
     linked = [link for page in pages(log, cursor_at(log, 0, chosen), limit=limit) for link in page.linked()]
     assert [previous for previous, _ in linked] == [0, *wanted(log, chosen)][:-1]
+
+
+def test_the_pages_of_one_follower_are_linked_too(log, chosen):
+    expected = wanted(log, chosen)
+    follower = feed(log, cursor_at(log, 0, chosen), limit=3)
+    linked = [link for page in islice(follower, -(-len(expected) // 3)) for link in page.linked()]
+    assert [(previous, fact.position) for previous, fact in linked] == list(pairwise([0, *expected]))
 
 
 def test_who_begins_in_the_middle_learns_what_was_before(log, chosen):
