@@ -18,8 +18,9 @@ from gevent.event import AsyncResult
 
 from spear import config as configuration
 from spear import logs
-from spear.bootstrap import serving
-from spear.errors import StartupError
+from spear.bootstrap import serving, tokens
+from spear.cli.tokens import about_tokens
+from spear.errors import SpearError
 
 log = logging.getLogger("spear.server")
 
@@ -35,13 +36,15 @@ def main() -> int:
         if config.print_config:
             print(config.explained())
             return 0
+        if config.about_tokens:
+            return about_tokens(config, config.about_tokens, opened=tokens)
         logs.configure(config.log.level, config.log.format, file=config.log.file)
         with serving(config, failed=lambda reason: stopped.set((1, reason)), progress=_while_starting(stopped)):
             log.info("ready: http %s, grpc %s, data %s", config.http_addr, config.grpc_addr, config.data_dir)
             status, reason = _awaited(stopped)
             log.log(logging.ERROR if status else logging.INFO, "stopping: %s", reason)
         log.info("stopped")
-    except StartupError as error:
+    except SpearError as error:
         print(f"spear_server: {error.message}", file=sys.stderr)
         return 2
     return status

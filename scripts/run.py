@@ -90,6 +90,11 @@ def refuse_what_cannot_be_shown(config: Config) -> None:
         raise StartupError(
             "http.addr: got port 0, expected a port that can be named; run spear_server.py for any free one"
         )
+    if not (config.http_addr.loopback or config.insecure):
+        raise StartupError(
+            f"http.addr: got {config.http_addr}, expected a loopback address, or --insecure, for the first run;"
+            " run spear_server.py with tokens"
+        )
     if config.http_tls.enabled:
         raise StartupError("http.enable_tls: got true, expected false for the first run; run spear_server.py for TLS")
 

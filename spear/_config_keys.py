@@ -92,6 +92,20 @@ def _text(make: Callable[[str], object], expected: str, *, metavar: str, empty: 
     return Kind(str, checked, expected, metavar)
 
 
+_NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|[0-9a-f:.]+")
+_ORIGIN = re.compile(r"https?://[a-z0-9_.:\[\]-]+")
+
+
+def _list_of(pattern: re.Pattern[str]) -> Callable[[str], tuple[str, ...]]:
+    def parts(text: str) -> tuple[str, ...]:
+        found = tuple(part.strip().lower() for part in text.split(",") if part.strip())
+        if not all(map(pattern.fullmatch, found)):
+            raise ValueError(text)
+        return found
+
+    return parts
+
+
 def _one_of(choices: type[StrEnum], *, metavar: str) -> Kind:
     return Kind(str, choices, "one of " + ", ".join(choices), metavar)
 
@@ -103,6 +117,8 @@ PATH_OR_NONE = _text(lambda value: Path(value) if value else None, "a path, or n
 ADDRESS = Kind(str, Address.parse, "host:port such as 127.0.0.1:8080", "ADDR")
 SECONDS, SECONDS_OR_0 = _whole(1, metavar="SECONDS"), _whole(0, metavar="SECONDS")
 MILLISECONDS, MILLISECONDS_OR_0 = _whole(1, metavar="MS"), _whole(0, metavar="MS")
+NAMES = _text(_list_of(_NAME), "host names separated by commas", metavar="NAMES")
+ORIGINS = _text(_list_of(_ORIGIN), "origins such as https://a.example separated by commas", metavar="ORIGINS")
 COUNT, COUNT_OR_0 = _whole(1, metavar="N"), _whole(0, metavar="N")
 PORT = _whole(0, metavar="PORT", most=65535)
 BYTES = _whole(1, metavar="BYTES", most=2**53)
@@ -185,6 +201,31 @@ KEYS: tuple[Key, ...] = (
         env="SMS_HTTP_TLS_KEY_PATH", meaning="The private key of HTTP, PEM."),
     Key("http.cors_enabled", "cors_enabled", BOOL, True,
         env="SMS_HTTP_CORS_ENABLED", meaning="Let pages of other origins call the REST API."),
+    Key("http.client_ca_path", "http_tls.client_ca_path", PATH_OR_NONE, "",
+        env="SMS_HTTP_TLS_CLIENT_CA_PATH", meaning="Who must have signed the certificate of whoever connects, PEM; needs enable_tls."),
+    Key("http.hosts", "http.hosts", NAMES, "",
+        env="SMS_HTTP_HOSTS SPEARLET_HTTP_HOSTS",
+        meaning="Names under which HTTP may be asked, besides localhost and addresses; separated by commas."),
+    Key("http.origins", "http.origins", ORIGINS, "",
+        env="SMS_HTTP_ORIGINS SPEARLET_HTTP_ORIGINS",
+        meaning="Origins whose pages may change things, besides our own; separated by commas."),
+    Key("http.max_connections", "http.max_connections", COUNT, 800,
+        env="SMS_HTTP_MAX_CONNECTIONS SPEARLET_HTTP_MAX_CONNECTIONS",
+        meaning="Connections that an HTTP address keeps; for one more, the one that has waited longest for a request is closed."),
+    Key("http.max_headers", "http.max_headers", _whole(8, metavar="N", most=99), 96,
+        env="SMS_HTTP_MAX_HEADERS SPEARLET_HTTP_MAX_HEADERS", meaning="Header fields that a request may have, at most 99."),
+    Key("http.max_header_bytes", "http.max_header_bytes", _whole(512, metavar="BYTES", most=65536), 32768,
+        env="SMS_HTTP_MAX_HEADER_BYTES SPEARLET_HTTP_MAX_HEADER_BYTES",
+        meaning="Bytes that the header fields of a request may have, at most 65536."),
+    Key("http.idle_timeout_s", "http.idle_timeout_s", SECONDS, 75,
+        env="SMS_HTTP_IDLE_TIMEOUT_S SPEARLET_HTTP_IDLE_TIMEOUT_S",
+        meaning="Seconds that a connection may wait for its next request, or take nothing of an answer."),
+    Key("http.request_timeout_s", "http.request_timeout_s", SECONDS, 20,
+        env="SMS_HTTP_REQUEST_TIMEOUT_S SPEARLET_HTTP_REQUEST_TIMEOUT_S",
+        meaning="Seconds that a request may be waited for: its head, and its body beyond what min_bytes_per_s gives."),
+    Key("http.min_bytes_per_s", "http.min_bytes_per_s", COUNT, 1024,
+        env="SMS_HTTP_MIN_BYTES_PER_S SPEARLET_HTTP_MIN_BYTES_PER_S",
+        meaning="Bytes a second that a request's body must bring once request_timeout_s is used up."),
 
     Key("web_admin.addr", "web_admin_addr", ADDRESS, "127.0.0.1:8081",
         env="SMS_WEB_ADMIN_ADDR", flags="--web-admin-addr", meaning="Where the web admin listens."),

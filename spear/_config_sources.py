@@ -7,11 +7,13 @@ from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, NoReturn
 
 from spear import __version__
 from spear._config_keys import BOOL, KEYS, Key, Role, Value, canonical, keys_for
+from spear.domain.token import TokenRole
 from spear.errors import Invalid, StartupError
 
 DESCRIPTION = """Run SPEAR as SMS, as SPEARlet or as both. Of every key the highest source counts: flag, --config file,
@@ -39,10 +41,20 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
+class AboutTokens:
+    """What the command line asks about tokens instead of serving: a new one, a list, an end to one."""
+
+    new: str | None
+    role: str
+    revoke: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """The command line as it was read: `given` maps a field to the flag and its text."""
 
     role: Role
+    about_tokens: AboutTokens | None
     config: Path | None
     print_config: bool
     insecure: bool
@@ -166,9 +178,30 @@ class _Usage(argparse.Action):
 def read_options(argv: Sequence[str]) -> Options:
     """Read the command line; raises `StartupError`; answers -h, --help and --version itself and raises SystemExit."""
     found = vars(parser().parse_args(argv))
-    role, config, print_config, insecure = (found.pop(name) for name in ("role", "config", "print_config", "insecure"))
+    config, print_config, insecure = (found.pop(name) for name in ("config", "print_config", "insecure"))
+    role, about = _role_and_tokens(*(found.pop(name) for name in ("role", "new_token", "list_tokens", "revoke_token")))
     given = {field: flag_and_text for field, flag_and_text in found.items() if flag_and_text}
-    return Options(role=Role(role), config=config, print_config=print_config, insecure=insecure, given=given)
+    return Options(role, about, config=config, print_config=print_config, insecure=insecure, given=given)
+
+
+def _role_and_tokens(
+    role: str | None, new: str | None, listed: bool, revoke: str | None
+) -> tuple[Role, AboutTokens | None]:
+    """What the process is, and what it is asked about tokens; `--role` speaks of the new token where there is one."""
+    if new is None and not listed and revoke is None:
+        return Role(_role(role or Role.ALL, Role)), None
+    if new is None and role is not None:
+        raise StartupError("command line: argument --role: not allowed with --list-tokens or --revoke-token")
+    return Role.ALL, AboutTokens(new, "" if new is None else _role(role, TokenRole), revoke)
+
+
+def _role(given: str | None, words: type[StrEnum]) -> str:
+    if given not in set(words):
+        with_token = " with --new-token" if words is TokenRole else ""
+        raise StartupError(
+            f"command line: argument --role: got {given!r}, expected one of {', '.join(words)}{with_token}"
+        )
+    return given
 
 
 def parser() -> argparse.ArgumentParser:
@@ -180,9 +213,19 @@ def parser() -> argparse.ArgumentParser:
         "-V", "--version", action="version", version=f"spear {__version__}", help="Show the version and exit."
     )
     made.add_argument(
-        "--role", choices=[role.value for role in Role], default="all", help="What this process does; default all."
+        "--role",
+        metavar="{" + ",".join(Role) + "}",
+        help="What this process does; default all. With --new-token, what its holder may do: "
+        + ", ".join(TokenRole)
+        + ".",
     )
     made.add_argument("-c", "--config", metavar="FILE", type=Path, help="A TOML file that outranks the home file.")
+    tokens = made.add_mutually_exclusive_group()
+    tokens.add_argument(
+        "--new-token", metavar="NAME", help="Issue a token, print it this once, and exit; needs --role."
+    )
+    tokens.add_argument("--list-tokens", action="store_true", help="Print who has a token, and exit.")
+    tokens.add_argument("--revoke-token", metavar="NAME", help="End a token and exit.")
     made.add_argument("--print-config", action="store_true", help="Print every value and where it came from, and exit.")
     made.add_argument(
         "--insecure", action="store_true", help="Serve anybody who can reach an address that is not loopback."

@@ -17,7 +17,8 @@ from admin.client import Api
 from spear.adapters.bus.server import BusServer
 from spear.adapters.hub import HubBell
 from spear.adapters.rest.app import make_app
-from spear.adapters.rest.server import HttpServer
+from spear.adapters.rest.guard import Guard, Login
+from spear.adapters.rest.server import OPEN, HttpServer, Wsgi
 from spear.adapters.rpc.app import make_services
 from spear.adapters.rpc.server import RpcServer
 from spear.adapters.rpc.sms import SmsClient
@@ -25,9 +26,9 @@ from spear.adapters.runtimes.table import RUNTIMES
 from spear.adapters.storage.artifacts import SmsFiles
 from spear.adapters.storage.blobs import FileBlobStore
 from spear.adapters.storage.logs import FileLogStore
-from spear.adapters.system import Machine, SystemClock, SystemIds
+from spear.adapters.system import Machine, SystemClock, SystemIds, new_secret
 from spear.adapters.threads import GeventThreads, native_threads
-from spear.config import Config, Role
+from spear.config import Address, Config, Role, Tls
 from spear.errors import SpearError, StartupError
 from spear.events.lock import DirectoryLock
 from spear.events.log import EventLog
@@ -54,9 +55,11 @@ from spear.services.placements import Placements
 from spear.services.platform import Platform
 from spear.services.runs import Runs, Settings
 from spear.services.tasks import Tasks
+from spear.services.tokens import Tokens
 from spear.services.unit import Unit
 
 log = logging.getLogger(__name__)
+NO_TLS = Tls(False, None, None)
 Spawn = Callable[[Callable[[], None]], None]
 
 
@@ -78,19 +81,52 @@ def serving(config: Config, *, failed: Callable[[str], None], progress: Progress
             node = OwnNode("")
             client = _sms(config, stack)
             platform = _platform(base, config, node=node, spawn=running.spawn, client=client, stack=stack)
+            _refuse_to_shut_everybody_out(platform)
+            door = HttpServer(config.door, key="data_dir", tls=NO_TLS, limits=config.http)
+            stack.callback(door.close)
             _start_role(platform, base, running, node, client)
         stack.callback(rpc.close)
         stack.callback(_wind_down, platform)
         rpc.serve(make_services(platform))
         stack.callback(rpc.stop_accepting)
         app = make_app(platform)
-        listener.serve(app)
+        _serve(listener, app, config, config.http_addr)
+        door.serve(app, open_door=True)
         bus.serve(platform.log, stack.enter_context(loops(failed)).spawn)
         if admin is not None:
-            admin.serve(make_admin(_asked(app), rest_url=_rest_url(config)))
+            pages = make_admin(_asked(app), rest_url=_rest_url(config))
+            _serve(admin, Login(pages, platform.tokens), config, config.web_admin_addr)
             stack.callback(admin.stop_accepting)
         stack.callback(listener.stop_accepting)
         yield platform
+
+
+@contextmanager
+def tokens(config: Config) -> Iterator[Tokens]:
+    """The tokens of a data directory that no process serves; raises `StartupError` when one does."""
+    with ExitStack() as stack:
+        with _told_in_one_line(config):
+            base = stack.enter_context(foundation(config, failed=log.error, progress=quiet))
+        yield _tokens(base)
+
+
+def _serve(listener: HttpServer, app: Wsgi, config: Config, address: Address) -> None:
+    guarded = Guard(app, Address(address.host, listener.port), config.http)
+    listener.serve(guarded, open_door=_is_open(config, address))
+
+
+def _is_open(config: Config, address: Address) -> bool:
+    return config.insecure or address.loopback
+
+
+def _refuse_to_shut_everybody_out(platform: Platform) -> None:
+    config = platform.config
+    for field in ("http_addr", *(["web_admin_addr"] if config.enable_web_admin else [])):
+        if not _is_open(config, getattr(config, field)) and not platform.tokens.any():
+            raise config.setting(field).refused(
+                "a loopback address while there is no token; make one with --new-token NAME --role admin"
+                f" --data-dir {config.data_dir}, or serve anybody who can reach it with --insecure"
+            )
 
 
 @contextmanager
@@ -111,14 +147,16 @@ def _asked(app: Flask) -> Api:
     """REST as the admin asks it: in this process, but by nothing else than requests."""
 
     def ask(path: str, query: Mapping[str, str | int]) -> tuple[int, Any]:
-        answer = app.test_client().get(path, query_string=query)
+        answer = app.test_client().get(path, query_string=query, environ_overrides={OPEN: True})
         return answer.status_code, answer.json
 
     return ask
 
 
 def _listener(stack: ExitStack, config: Config, field: str) -> HttpServer:
-    listener = HttpServer(getattr(config, field), key=config.setting(field).key.name, tls=config.http_tls)
+    listener = HttpServer(
+        getattr(config, field), key=config.setting(field).key.name, tls=config.http_tls, limits=config.http
+    )
     stack.callback(listener.close)
     return listener
 
@@ -177,6 +215,10 @@ def foundation(config: Config, *, failed: Callable[[str], None], progress: Progr
         yield Foundation(data, log, views.path, reader, fleet, unit, blobs, snapshots, clock, ids, bell, threads)
 
 
+def _tokens(base: Foundation) -> Tokens:
+    return Tokens(base.unit, base.reader, secret=new_secret)
+
+
 def _platform(
     base: Foundation, config: Config, *, node: OwnNode, spawn: Spawn, client: SmsClient | None, stack: ExitStack
 ) -> Platform:
@@ -226,6 +268,7 @@ def _platform(
         placements=placements,
         runs=runs,
         executions=executions,
+        tokens=_tokens(base),
     )
 
 

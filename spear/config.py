@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from spear._config_keys import BACKEND, KEYS, Address, Backend, DatabaseType, Key, Role
-from spear._config_sources import Options, Setting, read_options, refused, settle, shown
+from spear._config_sources import AboutTokens, Options, Setting, read_options, refused, settle, shown
 from spear.logs import Format
 from spear.ports import Level
 
@@ -24,6 +24,21 @@ class Tls:
     enabled: bool
     cert_path: Path | None
     key_path: Path | None
+    client_ca_path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Http:
+    """Whom HTTP answers, as which host and to pages of which origins, and how much of whom it bears."""
+
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    max_connections: int = 800
+    max_headers: int = 96
+    max_header_bytes: int = 32768
+    idle_timeout_s: int = 75
+    request_timeout_s: int = 20
+    min_bytes_per_s: int = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +108,7 @@ class Config:
 
     role: Role
     insecure: bool
+    about_tokens: AboutTokens | None
     print_config: bool
     node_name: str
     http_addr: Address
@@ -103,6 +119,7 @@ class Config:
     http_tls: Tls
     grpc_tls: Tls
     grpc_max_message_bytes: int
+    http: Http
     enable_web_admin: bool
     enable_swagger: bool
     cors_enabled: bool
@@ -121,6 +138,11 @@ class Config:
     spearlet: Spearlet
     kv_store: KvStore
     settings: tuple[Setting, ...]
+
+    @property
+    def door(self) -> Path:
+        """The local socket of whoever serves the data directory; who may open it, its owner, is an admin."""
+        return self.data_dir / "door"
 
     def setting(self, field: str) -> Setting:
         """The setting that filled `field`, with its TOML name and origin."""
@@ -141,6 +163,7 @@ def load(argv: Sequence[str], *, environ: Mapping[str, str], home: Path) -> Conf
     settings = {setting.key.field: setting for setting in settle(options, environ, home)}
     for listener in ("grpc_tls", "http_tls"):
         _refuse_half_tls(listener, settings)
+    _refuse_client_ca_alone(settings)
     if not options.insecure:
         _refuse_open_doors(settings)
     return _assembled(options, settings, _kv_store(environ))
@@ -156,10 +179,12 @@ def _assembled(options: Options, settings: Mapping[str, Setting], kv_store: KvSt
         **sections[""],
         role=options.role,
         insecure=options.insecure,
+        about_tokens=options.about_tokens,
         print_config=options.print_config,
         log_path=_log_path(options.role, sections[""]["data_dir"], settings["database.path"]),
         grpc_tls=Tls(**sections["grpc_tls"]),
         http_tls=Tls(**sections["http_tls"]),
+        http=Http(**sections["http"]),
         database=Database(**sections["database"]),
         log=Log(**sections["log"] | _moved_logs(settings)),
         executions=Executions(**sections["executions"]),
@@ -190,9 +215,14 @@ def _refuse_half_tls(listener: str, settings: Mapping[str, Setting]) -> None:
         raise enabled.refused("false, or cert_path and key_path as well")
 
 
+def _refuse_client_ca_alone(settings: Mapping[str, Setting]) -> None:
+    client_ca = settings["http_tls.client_ca_path"]
+    if client_ca.value and not settings["http_tls.enabled"].value:
+        raise client_ca.refused("nothing, or http.enable_tls as well")
+
+
 def _refuse_open_doors(settings: Mapping[str, Setting]) -> None:
-    admin = ["web_admin_addr"] if settings["enable_web_admin"].value else []
-    for field in ("http_addr", "grpc_addr", "bus_addr", *admin):
+    for field in ("grpc_addr", "bus_addr"):
         address = settings[field].made
         if isinstance(address, Address) and not address.loopback:
             raise settings[field].refused("a loopback address, or --insecure to serve anybody who can reach it")

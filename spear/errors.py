@@ -3,6 +3,8 @@
 SpearError
 ├── Invalid                422  INVALID_ARGUMENT     a field is malformed
 │   └── Malformed          400  INVALID_ARGUMENT     the request itself cannot be read
+├── Unauthenticated        401  UNAUTHENTICATED      nobody knows who asks
+├── Forbidden              403  PERMISSION_DENIED    it is known who asks, and that is not enough
 ├── NotFound               404  NOT_FOUND            <NOUN>_NOT_FOUND
 ├── Refused                409  FAILED_PRECONDITION  the state does not allow it
 │   ├── AlreadyExists      409  ALREADY_EXISTS       a unique name is taken
@@ -58,6 +60,18 @@ class Malformed(Invalid):
     """The request cannot be read at all: broken JSON, a bad query string, a bad header."""
 
     code, http_status = "MALFORMED_REQUEST", 400
+
+
+class Unauthenticated(SpearError):
+    """A token is missing, unknown or revoked; never says what was sent."""
+
+    code, http_status, grpc_status = "UNAUTHENTICATED", 401, "UNAUTHENTICATED"
+
+
+class Forbidden(SpearError):
+    """The caller may not do this, or came under a foreign name."""
+
+    code, http_status, grpc_status = "FORBIDDEN", 403, "PERMISSION_DENIED"
 
 
 class NotFound(SpearError):

@@ -1,6 +1,7 @@
 """Time and identity from the operating system."""
 
 import os
+import secrets
 import time
 from pathlib import Path
 from uuid import UUID
@@ -24,6 +25,11 @@ class SystemIds:
         milliseconds = time.time_ns() // 1_000_000
         value = (milliseconds & (2**48 - 1)) << 80 | int.from_bytes(os.urandom(10))
         return UUID(int=value & ~(0xF << 76) & ~(0x3 << 62) | 7 << 76 | 2 << 62)
+
+
+def new_secret() -> str:
+    """256 random bits as text; the first letters say to people and scanners what it is."""
+    return f"spear_{secrets.token_urlsafe(32)}"
 
 
 class Machine:

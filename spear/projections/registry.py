@@ -8,7 +8,7 @@ from typing import Any
 
 from spear.domain.base import topic_of
 from spear.events.record import Recorded
-from spear.projections import executions, instances, nodes, objects, tasks
+from spear.projections import executions, instances, nodes, objects, tasks, tokens
 from spear.projections.tables import Sheets, Table
 
 Fold = Callable[[Sheets, Recorded, Any], None]
@@ -25,8 +25,9 @@ TABLES: tuple[Table[Any], ...] = (
     objects.OBJECTS,
     objects.FILES,
     objects.BLOBS,
+    tokens.TOKENS,
 )
-_MODULES = (nodes, executions, instances, tasks, objects)
+_MODULES = (nodes, executions, instances, tasks, objects, tokens)
 
 
 @cache

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from spear.domain.node import Heartbeat, Node, NodeStatus, OutcomeClass, OutcomeReported, ResourcesReported
+from spear.domain.token import Token
 from spear.errors import NotFound
 from spear.events.record import Committed, Origin
 from spear.ports import Ids
@@ -31,16 +32,30 @@ class Nodes:
         self._unit, self._reader, self._ids = unit, reader, ids
 
     def register(
-        self, origin: Origin, *, uuid: str = "", ip_address: str, port: int, http_port: int, metadata: dict[str, str]
+        self,
+        origin: Origin,
+        *,
+        uuid: str = "",
+        ip_address: str,
+        port: int,
+        http_port: int,
+        metadata: dict[str, str],
+        token: Token | None = None,
     ) -> tuple[str, Committed]:
-        """Add a node; returns its uuid, a new one unless it names its own. One that is known is welcomed back."""
+        """Add a node, and bind its token to it; returns its uuid, a new one unless it names its own.
+
+        One that is known is welcomed back.
+        """
         ident = as_uuid("node", uuid) if uuid else self._ids.new()
 
         def attempt() -> Committed:
             node = self._unit.load(Node, ident) if uuid else None
             if node is None:
                 node = Node(id=ident, ip_address=ip_address, port=port, http_port=http_port, metadata=metadata)
-                return self._unit.save(origin, node)
+                if token is None:
+                    return self._unit.save(origin, node)
+                token.bind(str(ident))
+                return self._unit.save(origin, node, token)
             node.register_again(ip_address=ip_address, port=port, http_port=http_port, metadata=metadata)
             return self._unit.save(origin, node, more=[node.observe(Heartbeat, health_info={})])
 

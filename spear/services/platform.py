@@ -16,6 +16,7 @@ from spear.services.objects import Objects
 from spear.services.placements import Placements
 from spear.services.runs import Runs
 from spear.services.tasks import Tasks
+from spear.services.tokens import Tokens
 
 
 @dataclass(frozen=True)
@@ -38,3 +39,4 @@ class Platform:
     placements: Placements
     runs: Runs
     executions: Executions
+    tokens: Tokens

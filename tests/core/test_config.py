@@ -47,7 +47,15 @@ def other(key: Key) -> Value:
         return not key.default
     if isinstance(key.default, int):
         return key.default + 1
-    texts = {"ADDR": "localhost:1", "PATH": "elsewhere", "LEVEL": "error", "FORMAT": "compact", "TEXT": "n"}
+    texts = {
+        "ADDR": "localhost:1",
+        "PATH": "elsewhere",
+        "LEVEL": "error",
+        "FORMAT": "compact",
+        "TEXT": "n",
+        "NAMES": "n",
+    }
+    texts["ORIGINS"] = "https://n"
     return texts.get(key.kind.metavar) or ("sqlite" if key.name == "database.db_type" else "rocksdb")
 
 
@@ -240,7 +248,7 @@ def test_a_bad_variable_is_refused_although_a_flag_outranks_it() -> None:
         (["--grpc-addr", "x"], "flag --grpc-addr: grpc.addr: got 'x', expected host:port"),
         (["--cleanup-interval", "-5"], "flag --cleanup-interval: cleanup_interval: got -5, expected a whole number"),
         (["--cleanup-interval", "9" * 5000], "expected a whole number"),
-        (["--role", "king"], "command line: argument --role: invalid choice: 'king'"),
+        (["--role", "king"], "command line: argument --role: got 'king', expected one of sms, spearlet, all"),
         (["--grpc"], "command line: unrecognized arguments: --grpc"),
         (["--http-addr"], "command line: argument --http-addr: expected one argument"),
         (["--enable-swagger", "--disable-swagger"], "not allowed with argument --enable-swagger"),
@@ -250,9 +258,9 @@ def test_a_bad_command_line_is_refused_with_the_flag(argv: list[str], complaint:
     assert complaint in refused(*argv)
 
 
-@pytest.mark.parametrize("flag", ["--http-addr", "--grpc-addr", "--web-admin-addr", "--bus-addr"])
+@pytest.mark.parametrize("flag", ["--grpc-addr", "--bus-addr"])
 @pytest.mark.parametrize("address", ["0.0.0.0:1", "[::]:1", "example.org:1", "192.168.1.2:1"])
-def test_an_address_beyond_loopback_needs_insecure(flag: str, address: str) -> None:
+def test_an_address_beyond_loopback_that_asks_for_no_token_needs_insecure(flag: str, address: str) -> None:
     assert f"flag {flag}: " in (message := refused(flag, address)) and "--insecure" in message
     assert told(flag, address, "--insecure").insecure
 
@@ -264,6 +272,38 @@ def test_a_loopback_address_needs_no_leave(address: str) -> None:
 
 def test_the_web_admins_address_does_not_matter_while_it_is_off() -> None:
     assert not told("--disable-web-admin", "--web-admin-addr", "0.0.0.0:1").enable_web_admin
+
+
+@pytest.mark.parametrize(
+    ("argv", "complaint"),
+    [
+        (["--new-token", "a"], "--role: got None, expected one of admin, operator, node, client with --new-token"),
+        (["--new-token", "a", "--role", "sms"], "--role: got 'sms', expected one of admin, operator, node, client"),
+        (["--role", "admin"], "--role: got 'admin', expected one of sms, spearlet, all"),
+        (["--list-tokens", "--role", "sms"], "--role: not allowed with --list-tokens or --revoke-token"),
+        (["--list-tokens", "--new-token", "a"], "argument --new-token: not allowed with argument --list-tokens"),
+    ],
+)
+def test_the_role_of_a_token_and_the_role_of_a_process_are_not_mixed_up(argv: list[str], complaint: str) -> None:
+    assert complaint in refused(*argv)
+
+
+def test_a_command_line_about_tokens_says_what_is_asked() -> None:
+    asked = told("--new-token", "a", "--role", "node", "--data-dir", "/x").about_tokens
+    assert asked is not None
+    assert (asked.new, asked.role, asked.revoke) == ("a", "node", None)
+    assert told("--role", "sms").about_tokens is None
+
+
+def test_names_and_origins_are_lists_separated_by_commas() -> None:
+    http = told(environ={"SMS_HTTP_HOSTS": "A.example, b", "SMS_HTTP_ORIGINS": "https://A.example,"}).http
+    assert (http.hosts, http.origins) == (("a.example", "b"), ("https://a.example",))
+    assert "http.origins: got 'a.example'" in refused(environ={"SMS_HTTP_ORIGINS": "a.example"})
+    assert "http.hosts: got 'http://a'" in refused(environ={"SMS_HTTP_HOSTS": "http://a"})
+
+
+def test_a_client_ca_without_tls_is_refused() -> None:
+    assert "http.client_ca_path: got 'ca.pem'" in refused(environ={"SMS_HTTP_TLS_CLIENT_CA_PATH": "ca.pem"})
 
 
 @given(st.text(max_size=30))

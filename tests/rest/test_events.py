@@ -24,6 +24,7 @@ def server(tmp_path_factory):
         found.put("/objects/b/k", b"1")
         found.put("/objects/b/k", b"2")
         found.put("/objects/bare", b"3")
+        assert found.post("/tokens", json={"name": "t", "role": "client"}).ok
         yield found
 
 
@@ -209,7 +210,7 @@ def test_a_reader_that_is_cut_off_again_and_again_misses_and_repeats_nothing(ser
 def ask(server, path):
     """An open stream, as nothing but a connection."""
     connection = server.connection()
-    connection.sendall(f"GET /api/v1{path} HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n".encode())
+    connection.sendall(f"GET /api/v1{path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n".encode())
     return connection
 
 

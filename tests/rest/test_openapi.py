@@ -69,6 +69,8 @@ def test_every_route_is_documented(document: dict[str, Any]) -> None:
         "files": "get post",
         "objects": "get",
         "events": "get",
+        "tokens": "get post",
+        "tokens/{name}": "delete",
     }
     paths = {f"/api/v1/{path}": methods for path, methods in v1.items()} | {"/health": "get", "/ready": "get"}
     for path, methods in paths.items():

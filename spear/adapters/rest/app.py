@@ -7,7 +7,7 @@ import msgspec
 from flask import Flask, Response
 from flask.json.provider import JSONProvider
 
-from spear.adapters.rest import docs, errors, gateway, rules
+from spear.adapters.rest import access, docs, errors, gateway, rules
 from spear.adapters.rest.resources import (
     events,
     executions,
@@ -19,10 +19,11 @@ from spear.adapters.rest.resources import (
     objects,
     placement,
     tasks,
+    tokens,
 )
 from spear.services.platform import Platform
 
-RESOURCES = (nodes, tasks, instances, executions, logs, placement, files, objects, events, gateway, health)
+RESOURCES = (nodes, tasks, instances, executions, logs, placement, files, objects, events, tokens, gateway, health)
 
 
 class _Json(JSONProvider):
@@ -49,6 +50,7 @@ def make_app(platform: Platform) -> Flask:
     app.url_map.merge_slashes = False
     app.config.update(docs.SETTINGS)
     rules.install(app, cors=platform.config.cors_enabled)
+    access.install(app, platform.tokens)
     document = docs.Document(app)
     errors.install(app)  # after the document, which brings handlers of its own
     for resource in RESOURCES:

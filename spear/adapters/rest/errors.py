@@ -12,6 +12,7 @@ from spear.errors import (
     Overloaded,
     PreconditionFailed,
     SpearError,
+    Unauthenticated,
     UnsatisfiableRange,
 )
 
@@ -38,6 +39,8 @@ def render(error: SpearError) -> Response:
     response = answer(error.http_status, error.code, error.message, error.details)
     if error.http_status == 500:
         log.error("%s: %s", error.code, error.message)
+    if isinstance(error, Unauthenticated):
+        response.headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, Overloaded):
         response.headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, ExecutionFailed | ExecutionTimedOut):

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from flask import Response, g, request
+from flask import Response, request
 
-from spear.adapters.rest import content, rules
-from spear.adapters.rest.requests import Environ, read_body
+from spear.adapters.rest import access, content, rules
+from spear.adapters.rest.requests import Environ, origin, read_body
 from spear.adapters.rest.resources.executions import idempotency_key
 from spear.adapters.rest.schemas import Resource
 from spear.adapters.rest.server import Wsgi
@@ -21,20 +21,21 @@ from spear.services.platform import Platform
 
 _PLAIN = re.compile(r"/e/([A-Za-z0-9._-]+)")
 _FAILED = "spear.failed"
+_RULE = "/e/<endpoint>"
 
 
 def make(platform: Platform) -> Resource:
     """The route /e/<endpoint>."""
     door = Resource("gateway", __name__, description="Call an agent by its endpoint")
 
-    @door.post("/e/<endpoint>")
+    @door.post(_RULE)
     @content.takes_bytes(door)
     @content.answers_bytes(door, refuses=(409, 429, 502, 504))
     def invoke(endpoint: str) -> Response:
         """Run the task behind an endpoint: the raw body goes in, the raw output comes out."""
         if failed := request.environ.pop(_FAILED, None):
             raise failed
-        headers, output = _call(platform, endpoint, request.environ, g.correlation)
+        headers, output = _call(platform, endpoint, request.environ, origin())
         return Response(output, headers=headers)
 
     return door
@@ -45,6 +46,7 @@ class ShortCut:
 
     def __init__(self, flask: Wsgi, platform: Platform) -> None:
         self._flask, self._platform = flask, platform
+        self._access = access.Access(platform.tokens)
         self._open = rules.OPEN if platform.config.cors_enabled else ()
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
@@ -54,7 +56,8 @@ class ShortCut:
         known_as, started = rules.begin(environ)
         with bound(known_as):
             try:
-                headers, output = _call(self._platform, plain[1], environ, known_as)
+                caller = self._access.admit(environ, "POST", _RULE)
+                headers, output = _call(self._platform, plain[1], environ, Origin(caller.actor("rest"), known_as))
             except SpearError as error:
                 environ[_FAILED] = error
                 return self._flask(environ, start_response)
@@ -63,7 +66,7 @@ class ShortCut:
         return [output]
 
 
-def _call(platform: Platform, endpoint: str, environ: Environ, correlation: str) -> tuple[list[tuple[str, str]], bytes]:
+def _call(platform: Platform, endpoint: str, environ: Environ, origin: Origin) -> tuple[list[tuple[str, str]], bytes]:
     """The headers and the body of a good answer; raises what the caller hears instead."""
     origin, kept = Origin("rest", correlation), content.content_type(environ)
     task = platform.tasks.obtain_at(origin, endpoint)

@@ -15,8 +15,10 @@ from spear.errors import Invalid, Malformed, TooLarge
 from spear.events.record import Committed, Origin
 from spear.projections.reader import Reader
 from spear.services.platform import Platform
+from spear.services.tokens import ANYBODY, Caller
 
 Environ = dict[str, Any]
+CALLER = "spear.caller"
 MAX_JSON_BYTES = 2 * 1024 * 1024
 _CORRELATION = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,9 +30,15 @@ def correlation(environ: Environ) -> str:
     return given if _CORRELATION.fullmatch(given) else f"{getrandbits(128):032x}"
 
 
+def caller() -> Caller:
+    """Who asks; anybody where no door was passed."""
+    found: Caller = request.environ.get(CALLER, ANYBODY)
+    return found
+
+
 def origin() -> Origin:
     """Who acts in this request."""
-    return Origin("rest", g.correlation)
+    return Origin(caller().actor("rest"), g.correlation)
 
 
 def wrote(committed: Committed) -> None:

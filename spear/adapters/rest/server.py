@@ -1,64 +1,34 @@
-"""A WSGI server on gevent that answers small requests without delay and stops without cutting answers off."""
+"""A WSGI server on gevent that answers small requests without delay, bears no flood, and stops without cutting answers off."""
 
 import logging
-import re
+import math
+import os
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from io import BytesIO
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from errno import EPIPE
+from io import BufferedReader, BytesIO
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import gevent
+import msgspec
 from gevent.pywsgi import LoggingLogAdapter, WSGIHandler, WSGIServer
 
-from spear.config import Address, Tls
+from spear.adapters.rest._fields import HeadTooLarge, plain, read_lines
+from spear.adapters.rest._wire import Wire
+from spear.config import Address, Http, Tls
 from spear.errors import StartupError
 
 log = logging.getLogger(__name__)
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 MAX_REQUEST_LINE = 16_384
 LAST_ANSWERS_S = 1.0
-_MOST_LINES, _LONGEST_LINE = 100, 65_536  # http.client's; what reaches them is left to it
-_FIELD = re.compile(rb"([A-Za-z0-9!#$%&'*+.^_`|~-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)\r\n")
-_ENDS = (b"\r\n", b"\n", b"")
+OPEN = "spear.open"  # in the environ of a listener at which nobody needs a token
 _SMALL = 64 * 1024
-
-
-class _Fields:
-    """A request's header fields as pywsgi asks for them; each was given once."""
-
-    status = ""  # of what is wrong with them: nothing
-
-    def __init__(self, by_name: dict[str, str]) -> None:
-        self._by_name = by_name
-
-    @property
-    def headers(self) -> Iterator[str]:
-        return (f"{name}:{value}" for name, value in self._by_name.items())
-
-    @property
-    def typeheader(self) -> str | None:
-        return self.get("content-type")
-
-    def get(self, name: str, default: str | None = None) -> str | None:
-        return self._by_name.get(name.lower(), default)
-
-    getheader = get
-
-    def __delitem__(self, name: str) -> None:
-        del self._by_name[name]
-
-
-def _plain_fields(lines: Sequence[bytes]) -> _Fields | None:
-    """The header fields, if each has the one form that RFC 9112 wants and a name of its own."""
-    found: dict[str, str] = {}
-    for line in lines[:-1]:
-        field = _FIELD.fullmatch(line)
-        if field is None or (name := field[1].decode("latin-1").lower()) in found:
-            return None
-        found[name] = field[2].decode("latin-1")
-    return _Fields(found) if lines[-1] == b"\r\n" and len(lines) <= _MOST_LINES else None
+_GIVEN_UP = object()
 
 
 class _Handler(WSGIHandler):  # type: ignore[misc]
@@ -66,12 +36,50 @@ class _Handler(WSGIHandler):  # type: ignore[misc]
 
     MAX_REQUEST_LINE = MAX_REQUEST_LINE
 
+    def __init__(self, sock: socket.socket, address: Any, server: "_Server") -> None:
+        self._wire = Wire(sock)
+        super().__init__(sock, address, server, rfile=BufferedReader(self._wire))
+
+    def read_requestline(self) -> str:
+        """Wait for a request; while it does, the connection may be given up for another one."""
+        limits = self.server.limits
+        self.server.waiting[gevent.getcurrent()] = None
+        self._wire.allow(limits.idle_timeout_s if self.requestline else limits.request_timeout_s)
+        self.rfile.peek(1)
+        self._wire.allow(limits.request_timeout_s)
+        line: str = super().read_requestline()
+        return line
+
     def MessageClass(self, rfile: BinaryIO, *args: Any) -> Any:
         """The header fields; those in any unusual form are parsed by http.client, which is slow."""
-        lines = [rfile.readline(_LONGEST_LINE + 1)]
-        while lines[-1] not in _ENDS and len(lines[-1]) <= _LONGEST_LINE and len(lines) <= _MOST_LINES:
-            lines.append(rfile.readline(_LONGEST_LINE + 1))
-        return _plain_fields(lines) or super().MessageClass(BytesIO(b"".join(lines)), *args)
+        limits = self.server.limits
+        lines = read_lines(rfile, most=limits.max_headers, most_bytes=limits.max_header_bytes)
+        return plain(lines) or super().MessageClass(BytesIO(b"".join(lines)), *args)
+
+    def handle_one_response(self) -> None:
+        """Answer one request, counted so that a stop can wait for it."""
+        limits = self.server.limits
+        if self.server.waiting.pop(gevent.getcurrent(), _GIVEN_UP) is _GIVEN_UP:
+            self.close_connection = True
+            return
+        upgraded = self._connection_upgrade_requested()
+        self._wire.allow(math.inf if upgraded else limits.request_timeout_s, a_byte=1 / limits.min_bytes_per_s)
+        self.server.answering += 1
+        try:
+            super().handle_one_response()
+        finally:
+            self.server.answering -= 1
+            if self._wire.failed:
+                self.close_connection = True
+
+    def _handle_client_error(self, ex: Exception) -> Any:
+        if isinstance(ex, TimeoutError):
+            return _told("408 Request Timeout", "TIMEOUT", "the request came too slowly")
+        if isinstance(ex, ConnectionError):
+            return None
+        if isinstance(ex, HeadTooLarge):
+            return _told("431 Request Header Fields Too Large", "TOO_LARGE", str(ex))
+        return super()._handle_client_error(ex)
 
     def _write_with_headers(self, data: bytes) -> None:
         """Head and small body leave together."""
@@ -86,38 +94,103 @@ class _Handler(WSGIHandler):  # type: ignore[misc]
 
     def _sendall(self, data: bytes) -> None:
         """Send; of what one call takes, gevent is not asked how to cut it into pieces."""
-        sent = self.socket.send(data)
-        if sent < len(data):
-            self.socket.sendall(memoryview(data)[sent:])
+        self.socket.settimeout(self.server.limits.idle_timeout_s)
+        try:
+            sent = self.socket.send(data)
+            if sent < len(data):
+                self.socket.sendall(memoryview(data)[sent:])
+        except TimeoutError:
+            raise BrokenPipeError(EPIPE, "nobody takes the answer") from None
         self.response_length += len(data)
 
     def log_request(self) -> None:
         """Nothing here."""
 
-    def handle_one_response(self) -> None:
-        """Answer one request, counted so that a stop can wait for it."""
-        self.server.answering += 1
+
+def _told(status: str, code: str, message: str) -> tuple[str, bytes]:
+    body = msgspec.json.encode({"error": code, "message": message, "details": {}})
+    head = f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    return status[:3], head.encode() + body
+
+
+_FULL = _told("503 Service Unavailable", "UNAVAILABLE", "all connections are in use; try again later")[1]
+
+
+class _Server(WSGIServer):  # type: ignore[misc]
+    """A bounded number of connections: for a new one, the one that has waited longest for a request is given up."""
+
+    def __init__(self, *args: Any, limits: Http, **options: Any) -> None:
+        self.limits, self.answering, self._open = limits, 0, 0
+        self.waiting: dict[gevent.Greenlet, None] = {}
+        super().__init__(*args, **options)
+
+    def do_handle(self, sock: socket.socket, address: Any) -> None:
+        """Take a connection, or refuse it while every other one is being answered."""
+        self._open += 1
+        if self._open > self.limits.max_connections and not self._give_one_up():
+            with suppress(OSError):
+                sock.send(_FULL if not self.ssl_enabled else b"")
+            self._done(sock)
+        else:
+            greenlet = gevent.spawn(self._handle, sock, address)
+            self.waiting[greenlet] = None
+            greenlet.rawlink(lambda _: self._done(sock))  # called for those too that are killed before they began
+
+    def _give_one_up(self) -> bool:
+        longest = next(iter(self.waiting), None)
+        if longest is None:
+            return False
+        del self.waiting[longest]
+        longest.kill(block=False)
+        return True
+
+    def _done(self, sock: socket.socket) -> None:
+        self._open -= 1
+        sock.close()
+
+    def handle(self, sock: socket.socket, address: Any) -> None:
+        """Answer the requests of one connection."""
         try:
-            super().handle_one_response()
+            super().handle(sock, address)
         finally:
-            self.server.answering -= 1
+            self.waiting.pop(gevent.getcurrent(), None)
+
+    def wrap_socket_and_handle(self, sock: socket.socket, address: Any) -> None:
+        """The same behind TLS; who does not come to terms in time is left."""
+        sock.settimeout(self.limits.request_timeout_s)
+        try:
+            encrypted = self.wrap_socket(sock, **self.ssl_args)
+        except OSError as error:
+            log.debug("no TLS with %s: %s", address, error)
+            return
+        with encrypted:
+            self.handle(encrypted, address)
 
 
 class HttpServer:
-    """One listening address; `key` names its configuration key when it cannot be bound."""
+    """One listening address; `key` names its configuration key when it cannot be bound. A path is a local socket's."""
 
-    def __init__(self, address: Address, *, key: str, tls: Tls) -> None:
-        self._listener = _listen(address, key)
-        self._tls = _context(tls)
-        self._server: WSGIServer | None = None
-        self.port: int = self._listener.getsockname()[1]
+    def __init__(self, address: Address | Path, *, key: str, tls: Tls, limits: Http | None = None) -> None:
+        self._address = address
+        self._listener = _listen_here(address) if isinstance(address, Path) else _listen(address, key)
+        self._tls, self._limits = _context(tls), limits or Http()
+        self._server: _Server | None = None
+        self.port: int = 0 if isinstance(address, Path) else self._listener.getsockname()[1]
 
-    def serve(self, app: Wsgi) -> None:
+    def serve(self, app: Wsgi, *, open_door: bool = False) -> None:
         """Begin to answer; connections that came before wait until now."""
         errors = LoggingLogAdapter(log, logging.ERROR)
-        encrypted = {"ssl_context": self._tls} if self._tls else {}
-        self._server = WSGIServer(self._listener, app, log=None, error_log=errors, handler_class=_Handler, **encrypted)
-        self._server.answering = 0
+        options = {"ssl_context": self._tls} if self._tls else {}
+        self._server = _Server(
+            self._listener,
+            app,
+            log=None,
+            error_log=errors,
+            handler_class=_Handler,
+            environ={OPEN: open_door},
+            limits=self._limits,
+            **options,
+        )
         self._server.start()
 
     def stop_accepting(self) -> None:
@@ -129,6 +202,8 @@ class HttpServer:
     def close(self) -> None:
         """Stop accepting and give answers under way `LAST_ANSWERS_S` seconds; may be called twice."""
         self.stop_accepting()
+        if isinstance(self._address, Path):
+            self._address.unlink(missing_ok=True)
         deadline = time.monotonic() + LAST_ANSWERS_S
         while self._server is not None and self._server.answering and time.monotonic() < deadline:
             gevent.sleep(0.01)
@@ -142,7 +217,17 @@ def _context(tls: Tls) -> ssl.SSLContext | None:
         context.load_cert_chain(tls.cert_path, tls.key_path)
     except (OSError, ssl.SSLError) as error:
         raise StartupError(f"http.cert_path, http.key_path: cannot use {tls.cert_path}: {error}") from None
+    if tls.client_ca_path:
+        _ask_for_certificates(context, tls.client_ca_path)
     return context
+
+
+def _ask_for_certificates(context: ssl.SSLContext, client_ca: Path) -> None:
+    context.verify_mode = ssl.CERT_REQUIRED
+    try:
+        context.load_verify_locations(client_ca)
+    except (OSError, ssl.SSLError) as error:
+        raise StartupError(f"http.client_ca_path: cannot use {client_ca}: {error}") from None
 
 
 def _listen(address: Address, key: str) -> socket.socket:
@@ -156,5 +241,23 @@ def _listen(address: Address, key: str) -> socket.socket:
     except OSError as error:
         listener.close()
         raise StartupError(f"{key}: cannot listen on {address}: {error.strerror}") from None
+    listener.setblocking(False)
+    return listener
+
+
+def _listen_here(path: Path) -> socket.socket:
+    """A socket that only this user can reach; bound through its folder, since long paths do not fit into its address."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        listener.bind(f"/proc/self/fd/{folder}/{path.name}")
+        path.chmod(0o600)  # nobody comes in before it listens
+        listener.listen(16)
+    except OSError:
+        listener.close()
+        raise
+    finally:
+        os.close(folder)
     listener.setblocking(False)
     return listener

@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import fields
 
 from spear.adapters.rest.paging import AsOf, OffsetPaged
-from spear.adapters.rest.requests import origin, reader, wrote
+from spear.adapters.rest.requests import caller, origin, reader, wrote
 from spear.adapters.rest.schemas import (
     TEXTS,
     Reason,
@@ -142,8 +142,8 @@ def make(platform: Platform) -> Resource:
     @api.body(NodeIn)
     @api.answers(Registered, status=201, refuses=(503,))
     def register(body: dict[str, Any]) -> Any:
-        """Add a node; the server gives it its uuid."""
-        uuid, committed = service.register(origin(), **body)
+        """Add a node; the server gives it its uuid. A node's token speaks for this node from now on."""
+        uuid, committed = service.register(origin(), **body, token=platform.tokens.of_new_node(caller()))
         wrote(committed)
         return {"success": True, "message": "Node registered successfully", "node_uuid": uuid}, 201
 

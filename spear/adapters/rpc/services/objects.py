@@ -9,10 +9,11 @@ from typing import Any
 from spear.adapters.rpc.calls import Asked, Message
 from spear.adapters.rpc.checks import number, seconds, text, text_map
 from spear.adapters.rpc.generated.spearlet import object_pb2 as pb
+from spear.domain.object import DEFAULT_BUCKET
 from spear.errors import NotFound, PreconditionFailed, Refused, TooLarge
 from spear.projections import objects as views
 from spear.projections.objects import ObjectRow
-from spear.services.objects import ALWAYS, DEFAULT_BUCKET, Condition
+from spear.services.objects import ALWAYS, Condition
 from spear.services.platform import Platform
 from spear.services.runs import OUTPUT_CONTENT_TYPE
 

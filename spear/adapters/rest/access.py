@@ -1,0 +1,148 @@
+"""Who may ask what: every route in one table, checked for every request before its body is looked at."""
+
+import sys
+from dataclasses import dataclass
+
+from flask import Flask, request
+
+from spear.adapters.rest.requests import CALLER, Environ
+from spear.adapters.rest.server import OPEN
+from spear.domain.token import TokenRole
+from spear.services.tokens import Caller, Tokens
+
+_ANYBODY, _ITSELF = "anybody", "itself"
+
+# Method, route, and who besides an admin: `itself` is the node whose uuid the route has, `anybody` needs no token.
+# A route that is not here is for admins. fmt: off
+ROUTES: tuple[tuple[str, str, str], ...] = (
+    ("GET", "/health", "anybody"),
+    ("GET", "/ready", "anybody"),
+    ("GET", "/api/openapi.json", "anybody"),
+    ("GET", "/swagger-ui/", "anybody"),
+    ("GET", "/swagger-ui/<name>", "anybody"),
+    ("POST", "/e/<endpoint>", "operator client"),
+    ("POST", "/api/v1/executions", "operator client"),
+    ("GET", "/api/v1/executions", "operator client"),
+    ("GET", "/api/v1/executions/<execution_id>", "operator client"),
+    ("GET", "/api/v1/executions/<execution_id>/logs", "operator client"),
+    ("POST", "/api/v1/executions/<execution_id>/terminate", "operator"),
+    ("GET", "/api/v1/tasks", "operator node client"),
+    ("GET", "/api/v1/tasks/<task_id>", "operator node client"),
+    ("POST", "/api/v1/tasks", "operator"),
+    ("PUT", "/api/v1/tasks/<task_id>", "operator"),
+    ("DELETE", "/api/v1/tasks/<task_id>", "operator"),
+    ("GET", "/api/v1/tasks/<task_id>/instances", "operator"),
+    ("GET", "/api/v1/instances/<instance_id>", "operator"),
+    ("GET", "/api/v1/instances/<instance_id>/executions", "operator"),
+    ("GET", "/api/v1/objects", "operator client"),
+    ("GET", "/api/v1/objects/<path:key>", "operator client"),
+    ("PUT", "/api/v1/objects/<path:key>", "operator client"),
+    ("DELETE", "/api/v1/objects/<path:key>", "operator client"),
+    ("POST", "/api/v1/objects/<path:key>/refs", "operator client"),
+    ("DELETE", "/api/v1/objects/<path:key>/refs", "operator client"),
+    ("POST", "/api/v1/objects/<path:key>/pin", "operator client"),
+    ("DELETE", "/api/v1/objects/<path:key>/pin", "operator client"),
+    ("GET", "/api/v1/files", "operator"),
+    ("POST", "/api/v1/files", "operator"),
+    ("POST", "/api/v1/files/presign-upload", "operator"),
+    ("GET", "/api/v1/files/<file_id>", "operator node"),
+    ("GET", "/api/v1/files/<file_id>/meta", "operator node"),
+    ("DELETE", "/api/v1/files/<file_id>", "operator"),
+    ("POST", "/api/v1/nodes", "operator node"),
+    ("GET", "/api/v1/nodes", "operator"),
+    ("GET", "/api/v1/nodes/<uuid>", "operator itself"),
+    ("PUT", "/api/v1/nodes/<uuid>", "operator itself"),
+    ("DELETE", "/api/v1/nodes/<uuid>", "operator itself"),
+    ("POST", "/api/v1/nodes/<uuid>/heartbeat", "operator itself"),
+    ("PUT", "/api/v1/nodes/<uuid>/resource", "operator itself"),
+    ("GET", "/api/v1/nodes/<uuid>/resource", "operator itself"),
+    ("GET", "/api/v1/nodes/<uuid>/with-resource", "operator itself"),
+    ("GET", "/api/v1/resources", "operator"),
+    ("POST", "/api/v1/placement/invocations/place", "operator node"),
+    ("POST", "/api/v1/placement/invocations/report-outcome", "operator node"),
+    ("GET", "/api/v1/events", "operator"),
+    ("GET", "/api/v1/tokens", "admin"),
+    ("POST", "/api/v1/tokens", "admin"),
+    ("DELETE", "/api/v1/tokens/<name>", "admin"),
+)
+# fmt: on
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    roles: frozenset[TokenRole]
+    anybody: bool
+    itself: bool
+
+
+def _row(who: str) -> _Row:
+    words = set(who.split())
+    named = {TokenRole(word) for word in words - {_ANYBODY, _ITSELF}} | (
+        {TokenRole.NODE} if _ITSELF in words else set()
+    )
+    return _Row(frozenset(TokenRole if _ANYBODY in words else named), _ANYBODY in words, _ITSELF in words)
+
+
+_ROWS = {(method, rule): _row(who) for method, rule, who in ROUTES}
+_ADMINS, _ALL = _row("admin"), _row("operator node client")
+
+
+class Access:
+    """The table, applied to requests."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+
+    def admit(self, environ: Environ, method: str, rule: str, *, node_uuid: str = "") -> Caller:
+        """Who asks for this route; raises `Unauthenticated` or `Forbidden`."""
+        row = _ROWS.get((method, rule), _ADMINS)
+        return self._admit(environ, row, f"{method} {rule}", node_uuid)
+
+    def admit_nowhere(self, environ: Environ) -> Caller:
+        """Who asks for a route that there is not: nobody learns even that without a token."""
+        return self._admit(environ, _ALL, "this", "")
+
+    def _admit(self, environ: Environ, row: _Row, what: str, node_uuid: str) -> Caller:
+        opened = row.anybody or environ.get(OPEN, False)
+        caller = self._tokens.admit(environ.get("HTTP_AUTHORIZATION", ""), open_door=opened)
+        caller.check(row.roles, what)
+        if row.itself:
+            caller.speaks_for(node_uuid)
+        return caller
+
+
+def install(app: Flask, tokens: Tokens) -> None:
+    """Check every request of `app`."""
+    access = Access(tokens)
+
+    @app.before_request
+    def check() -> None:
+        environ, rule = request.environ, request.url_rule
+        if rule is None:
+            access.admit_nowhere(environ)
+            return
+        method = "GET" if request.method == "HEAD" else request.method
+        uuid = (request.view_args or {}).get("uuid", "")
+        environ[CALLER] = access.admit(environ, method, rule.rule, node_uuid=uuid)
+
+
+def markdown() -> str:
+    """The table as docs/security.md shows it."""
+    roles = [role.value for role in TokenRole]
+    lines = [f"| Route | {' | '.join(roles)} |", "|---|" + "---|" * len(roles)]
+    for method, rule, who in ROUTES:
+        cells = " | ".join(_cell(who.split(), role) for role in roles)
+        lines.append(f"| `{method} {rule}` | {cells} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(who: list[str], role: str) -> str:
+    if _ANYBODY in who:
+        return "no token"
+    if role == TokenRole.NODE and _ITSELF in who:
+        return "its own"
+    return "yes" if role == TokenRole.ADMIN or role in who else ""
+
+
+if __name__ == "__main__":
+    sys.stdout.write(markdown())

@@ -1,0 +1,278 @@
+"""Who may come in: a door beyond loopback asks for tokens, and a token opens what its role may do and no more."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from spear.adapters.rest.access import ROUTES, markdown
+from spear.domain.token import TokenRole
+from tests.rest.conftest import NODE, done, refused
+from tests.server import ROOT, Server, events_of
+
+ROLES = [role.value for role in TokenRole]
+GET_NODES = ("GET", "/api/v1/nodes")
+
+
+class Closed(Server):
+    """A server at an address that does not count as loopback, and still is: nobody from outside reaches a test."""
+
+    def __init__(self, data_dir: Path, *flags: str) -> None:
+        super().__init__(data_dir, *flags)
+        addresses = (f"127.1:{self.port}", f"127.1:{self.admin_port}")
+        self.flags = ("--http-addr", addresses[0], "--web-admin-addr", addresses[1], *flags)
+
+    def about_tokens(self, *flags: str) -> subprocess.CompletedProcess[str]:
+        """`spear_server.py` with these flags, on the server's data directory."""
+        command = [*self.command[: self.command.index("--role")], *flags, "--data-dir", str(self.data_dir)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=self.data_dir.parent)
+
+    def new_token(self, name: str, role: str) -> str:
+        """Issue a token."""
+        told = self.about_tokens("--new-token", name, "--role", role)
+        assert told.returncode == 0, told.stderr
+        return told.stdout.strip()
+
+    def as_(self, token: str, method: str, path: str, **options: Any) -> requests.Response:
+        """One request with a token."""
+        return self.call(
+            method, path, headers={"Authorization": f"Bearer {token}", **options.pop("headers", {})}, **options
+        )
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Closed]:
+    data = tmp_path_factory.mktemp("closed") / "data"
+    server = Closed(data)
+    server.tokens = {role: server.new_token(f"a-{role}", role) for role in ROLES}
+    with server:
+        yield server
+
+
+@pytest.fixture(params=["stopped", "running"])
+def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Closed]:
+    """A data directory that nobody serves, or that somebody does."""
+    server = Closed(tmp_path / "data")
+    if request.param == "running":
+        server.flags = ()
+        server.start()
+    yield server
+    server.kill()
+
+
+def test_a_token_is_issued_listed_and_revoked_whether_a_server_runs_or_not(either: Closed) -> None:
+    token = either.new_token("alice", "client")
+    assert token.startswith("spear_") and len(token) == 49
+    again = either.about_tokens("--new-token", "alice", "--role", "admin")
+    assert (again.returncode, again.stdout) == (2, "") and "token 'alice' already exists" in again.stderr
+    listed = either.about_tokens("--list-tokens").stdout
+    assert "alice" in listed and "client" in listed and "good" in listed and token not in listed
+    assert either.about_tokens("--revoke-token", "alice").returncode == 0
+    assert "revoked" in either.about_tokens("--list-tokens").stdout
+    gone = either.about_tokens("--revoke-token", "alice")
+    assert gone.returncode == 2 and gone.stderr == "spear_server: token 'alice' not found\n"
+    assert either.new_token("alice", "admin") != token
+
+
+def test_a_name_that_is_none_is_refused(either: Closed) -> None:
+    told = either.about_tokens("--new-token", "../alice", "--role", "client")
+    assert told.returncode == 2 and "name: got '../alice', expected 1 to 64 letters" in told.stderr
+
+
+def test_the_log_of_a_spearlet_takes_tokens_too(tmp_path: Path) -> None:
+    spearlet = Server(tmp_path / "data", role="spearlet")
+    with spearlet:
+        done(spearlet.get("/health"))
+    assert spearlet.process is not None
+    token = Closed(tmp_path / "data").new_token("alice", "client")
+    assert not (tmp_path / "data" / "sms.db").exists()
+    with spearlet:
+        headers = {"Authorization": f"Bearer {token}"}
+        done(spearlet.get("/api/v1/tasks", headers=headers))
+
+
+def test_a_door_that_nobody_could_open_is_not_served(tmp_path: Path) -> None:
+    server = Closed(tmp_path / "data")
+    told = subprocess.run(server.command, capture_output=True, text=True, timeout=60)
+    assert told.returncode == 2
+    assert f"http.addr: got '127.1:{server.port}', expected a loopback address while there is no token" in told.stderr
+    assert "--new-token" in told.stderr and "--insecure" in told.stderr
+
+
+def test_insecure_serves_anybody_in_so_many_words(tmp_path: Path) -> None:
+    with Closed(tmp_path / "data", "--insecure") as server:
+        done(server.get("/api/v1/nodes"))
+
+
+def test_the_door_in_the_data_directory_is_its_owners_alone(closed: Closed) -> None:
+    door = closed.data_dir / "door"
+    assert door.is_socket() and door.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_data_directory_with_a_long_path_has_a_door(tmp_path: Path) -> None:
+    deep = tmp_path / ("long" * 30)
+    deep.mkdir()
+    with Server(deep / "data"):
+        assert Closed(deep / "data").new_token("alice", "client")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (None, "missing, expected Bearer"),
+        ("Bearer spear_wrong", "unknown or was revoked"),
+        ("Bearer ", "unknown or was revoked"),
+        ("Bearer \xff", "unknown or was revoked"),
+        ("Basic YTpi", "expected the scheme Bearer"),
+        ("nonsense", "expected the scheme Bearer"),
+    ],
+)
+@pytest.mark.parametrize(
+    "asked",
+    [GET_NODES, ("POST", "/e/hello"), ("GET", "/no/such/route"), ("POST", "/api/v1/tokens"), ("GET", "/api/v1/tokens")],
+)
+def test_who_brings_no_good_token_learns_nothing(
+    closed: Closed, given: str | None, told: str, asked: tuple[str, str]
+) -> None:
+    headers = {} if given is None else {"Authorization": given.encode("latin-1")}
+    answer = closed.call(*asked, headers=headers)
+    refused(answer, 401, "UNAUTHENTICATED", told)
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert "spear_wrong" not in answer.text
+
+
+def test_a_wrong_token_is_refused_even_where_none_is_needed(server: Server) -> None:
+    refused(server.get("/api/v1/nodes", headers={"Authorization": "Bearer spear_wrong"}), 401, "UNAUTHENTICATED")
+    refused(server.post("/e/hello", headers={"Authorization": "Bearer spear_wrong"}), 401, "UNAUTHENTICATED")
+
+
+def test_a_revoked_token_opens_nothing_at_once(closed: Closed) -> None:
+    token = closed.new_token("shortlived", "operator")
+    done(closed.as_(token, *GET_NODES))
+    closed.about_tokens("--revoke-token", "shortlived")
+    refused(closed.as_(token, *GET_NODES), 401, "UNAUTHENTICATED", "was revoked")
+
+
+def _path(rule: str) -> str:
+    return (
+        rule.replace("<uuid>", "00000000-0000-0000-0000-000000000000")
+        .replace("path:", "")
+        .replace("<", "")
+        .replace(">", "")
+    )
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(("method", "rule", "who"), ROUTES, ids=[f"{method} {rule}" for method, rule, _ in ROUTES])
+def test_each_route_is_for_whom_the_table_says(closed: Closed, role: str, method: str, rule: str, who: str) -> None:
+    answer = closed.as_(closed.tokens[role], method, _path(rule), stream=True)
+    answer.close()
+    may = role == "admin" or role in who.split() or who == "anybody"
+    assert (answer.status_code == 403) != may, answer.status_code
+    assert answer.status_code not in (401, 500)
+
+
+def test_what_needs_no_token_needs_none(closed: Closed) -> None:
+    for method, rule, who in ROUTES:
+        answer = closed.call(method, _path(rule), stream=True)
+        answer.close()
+        assert (answer.status_code == 401) == (who != "anybody"), rule
+
+
+def test_the_table_has_every_route(server: Server) -> None:
+    paths = done(server.get("/api/openapi.json"))["paths"]
+    documented = {
+        (method.upper(), path.replace("{", "<").replace("}", ">").replace("<key>", "<path:key>"))
+        for path, operations in paths.items()
+        for method in set(operations) & {"get", "post", "put", "delete", "patch"}
+    }
+    pages = {("GET", path) for path in ("/api/openapi.json", "/swagger-ui/", "/swagger-ui/<name>")}
+    assert {(method, rule) for method, rule, _ in ROUTES} == documented | pages
+
+
+def test_the_documentation_shows_the_table() -> None:
+    assert markdown() in (ROOT / "docs" / "security.md").read_text()
+
+
+def test_a_node_registers_once_and_then_speaks_for_itself_alone(closed: Closed) -> None:
+    token = closed.new_token("n1", "node")
+    other = done(closed.as_(closed.tokens["operator"], "POST", "/api/v1/nodes", json=NODE), 201)["node_uuid"]
+    early = closed.as_(token, "POST", f"/api/v1/nodes/{other}/heartbeat")
+    refused(early, 403, "ANOTHER_NODE", "bound to no node yet")
+    own = done(closed.as_(token, "POST", "/api/v1/nodes", json=NODE), 201)["node_uuid"]
+    done(closed.as_(token, "POST", f"/api/v1/nodes/{own.upper()}/heartbeat"))
+    done(closed.as_(token, "PUT", f"/api/v1/nodes/{own}/resource", json={"cpu_usage_percent": 1}))
+    for method, rule, who in ROUTES:
+        if "itself" in who:
+            asked = closed.as_(token, method, rule.replace("<uuid>", other))
+            refused(asked, 403, "ANOTHER_NODE", own, "speaks for no other")
+    refused(closed.as_(token, "POST", "/api/v1/nodes", json=NODE), 403, "ANOTHER_NODE", own)
+
+
+def test_a_node_that_was_deleted_may_register_again_with_its_token(closed: Closed) -> None:
+    token = closed.new_token("n2", "node")
+    first = done(closed.as_(token, "POST", "/api/v1/nodes", json=NODE), 201)["node_uuid"]
+    done(closed.as_(closed.tokens["operator"], "DELETE", f"/api/v1/nodes/{first}"))
+    second = done(closed.as_(token, "POST", "/api/v1/nodes", json=NODE), 201)["node_uuid"]
+    done(closed.as_(token, "POST", f"/api/v1/nodes/{second}/heartbeat"))
+    refused(closed.as_(token, "POST", f"/api/v1/nodes/{first}/heartbeat"), 403, "ANOTHER_NODE")
+
+
+def test_a_nodes_binding_is_one_fact_with_its_registration(closed: Closed) -> None:
+    token = closed.new_token("n3", "node")
+    own = done(closed.as_(token, "POST", "/api/v1/nodes", json=NODE), 201)["node_uuid"]
+    admin = {"Authorization": f"Bearer {closed.tokens['admin']}"}
+    query = {"type": "NodeRegistered,TokenBound", "limit": 1000}
+    registered, bound = closed.get("/api/v1/events", headers=admin, params=query).json()["events"][-2:]
+    assert (registered["id"], bound["data"]["node_uuid"]) == (own, own)
+    assert registered["time"] == bound["time"]
+    listed = closed.get("/api/v1/tokens", headers=admin).json()["tokens"]
+    assert [row["node_uuid"] for row in listed if row["name"] == "n3"] == [own]
+
+
+def test_every_event_names_the_token_that_caused_it(server: Server) -> None:
+    token = done(server.post("/api/v1/tokens", json={"name": "carol", "role": "operator"}), 201)["token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    node = done(server.post("/api/v1/nodes", json=NODE, headers=headers), 201)["node_uuid"]
+    assert [event["actor"] for event in events_of(server, ["NodeRegistered"], noun="node", ident=node)] == [
+        "rest:carol"
+    ]
+    task = server.register("hello", endpoint="carols")
+    ran = server.post("/e/carols", headers=headers).headers["X-Execution-Id"]
+    kinds = ["ExecutionRequested", "ExecutionCompleted"]
+    assert {event["actor"] for event in events_of(server, kinds, noun="execution", ident=ran)} == {"rest:carol"}
+    again = server.run(task).json()["execution_id"]
+    assert {event["actor"] for event in events_of(server, kinds, noun="execution", ident=again)} == {"rest"}
+
+
+def test_a_token_is_told_once_and_stands_nowhere(closed: Closed) -> None:
+    admin = {"Authorization": f"Bearer {closed.tokens['admin']}"}
+    answer = closed.post("/api/v1/tokens", json={"name": "secret", "role": "client"}, headers=admin)
+    token = done(answer, 201)["token"]
+    assert answer.headers["Cache-Control"] == "no-store"
+    done(closed.as_(token, "GET", "/api/v1/tasks"))
+    refused(closed.as_(token + "x", "GET", "/api/v1/tasks"), 401, "UNAUTHENTICATED")
+    kept = [Path(folder) / name for folder, _, names in os.walk(closed.data_dir) for name in names]
+    texts = [path.read_bytes() for path in kept if path.is_file()]
+    assert texts and not any(token.encode() in text for text in texts)
+    assert token not in closed.output()
+    assert token not in closed.get("/api/v1/events", headers=admin, params={"limit": 1000}).text
+    assert token not in closed.get("/api/v1/tokens", headers=admin).text
+
+
+def test_the_admin_asks_a_browser_for_the_token_as_a_password(closed: Closed) -> None:
+    page = f"http://127.0.0.1:{closed.admin_port}/admin"
+    asked = requests.get(page, timeout=30)
+    assert asked.status_code == 401 and asked.headers["WWW-Authenticate"].startswith("Basic ")
+    for path in ("/admin", "/panels/stats", "/admin/api/stats", "/admin/static/admin.css"):
+        url = f"http://127.0.0.1:{closed.admin_port}{path}"
+        assert requests.get(url, auth=("me", closed.tokens["operator"]), timeout=30).status_code == 200, path
+        assert requests.get(url, auth=("me", closed.tokens["client"]), timeout=30).status_code == 403, path
+        assert requests.get(url, auth=("me", "wrong"), timeout=30).status_code == 401, path
+    bearer = {"Authorization": f"Bearer {closed.tokens['admin']}"}
+    assert requests.get(page, headers=bearer, timeout=30).status_code == 200
+    assert requests.get(page, headers={"Authorization": "Basic !"}, timeout=30).status_code == 401
