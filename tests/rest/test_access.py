@@ -150,6 +150,19 @@ def test_a_wrong_token_is_refused_even_where_none_is_needed(server: Server) -> N
     refused(server.post("/e/hello", headers={"Authorization": "Bearer spear_wrong"}), 401, "UNAUTHENTICATED")
 
 
+def test_an_agent_that_is_there_runs_only_for_whom_it_may(closed: Closed) -> None:
+    headers = {"Authorization": f"Bearer {closed.tokens['operator']}"}
+    closed.session.headers.update(headers)
+    closed.register("hello", endpoint="guarded")
+    closed.session.headers.pop("Authorization")
+    refused(closed.post("/e/guarded"), 401, "UNAUTHENTICATED")
+    refused(
+        closed.as_(closed.tokens["node"], "POST", "/e/guarded"), 403, "FORBIDDEN", "POST /e/<endpoint>", "role node"
+    )
+    assert done(closed.get("/api/v1/executions", headers=headers))["total_count"] == 0
+    assert closed.as_(closed.tokens["client"], "POST", "/e/guarded").status_code == 200
+
+
 def test_a_revoked_token_opens_nothing_at_once(closed: Closed) -> None:
     token = closed.new_token("shortlived", "operator")
     done(closed.as_(token, *GET_NODES))

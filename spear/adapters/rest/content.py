@@ -12,7 +12,7 @@ from flask import Response, g, request
 from werkzeug.http import dump_options_header
 
 from spear.adapters.rest.requests import Environ
-from spear.adapters.rest.schemas import Resource, errors
+from spear.adapters.rest.schemas import AT_THE_DOOR, Resource, errors
 from spear.errors import Invalid, Malformed, TooLarge, UnsatisfiableRange
 from spear.services.content import Content, Contents
 
@@ -146,7 +146,7 @@ def takes_bytes(api: Resource) -> Callable[[V], V]:
 def answers_bytes(api: Resource, *, refuses: tuple[int, ...] = ()) -> Callable[[V], V]:
     """Document an answer that is the content itself."""
     good = {200: {"description": "The content", "content": _ANY}}
-    documented: Callable[[V], V] = api.doc(responses={**good, **errors(404, *refuses)})
+    documented: Callable[[V], V] = api.doc(responses={**good, **errors(*AT_THE_DOOR, 404, *refuses)})
     return documented
 
 

@@ -158,6 +158,7 @@ def _described(kind: Any, **options: Any) -> fields.Field[Any]:
     return fields.Nested(kind, **options)
 
 
+AT_THE_DOOR = (401, 403)  # what any route may answer
 ErrorBody = answer("ErrorBody", error=str, message=str, details=fields.Dict(required=True))
 
 
@@ -196,7 +197,7 @@ class Resource(Blueprint):  # type: ignore[misc]
         if streams:
             content["text/event-stream"] = {"schema": ServerSentEvent}
         good = {code: {"description": HTTPStatus(code).phrase, "content": content} for code in (status, *also)}
-        documented: Callable[[V], V] = self.doc(responses={**good, **errors(*refuses)})
+        documented: Callable[[V], V] = self.doc(responses={**good, **errors(*AT_THE_DOOR, *refuses)})
         return documented
 
 
