@@ -68,7 +68,7 @@ class ShortCut:
 
 def _call(platform: Platform, endpoint: str, environ: Environ, origin: Origin) -> tuple[list[tuple[str, str]], bytes]:
     """The headers and the body of a good answer; raises what the caller hears instead."""
-    origin, kept = Origin("rest", correlation), content.content_type(environ)
+    kept = content.content_type(environ)
     task = platform.tasks.obtain_at(origin, endpoint)
     call = Call(
         input=read_body(environ, platform.config.max_upload_bytes),
