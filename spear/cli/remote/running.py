@@ -96,7 +96,7 @@ def _await(server: Server, execution: str) -> dict[str, Any]:
         for line in follow_logs(server, execution, query={}):
             print(text_of(line), file=sys.stderr, flush=True)
         return dict(server.get("executions", execution))
-    except BaseException:
+    except BaseException:  # a Ctrl-C too ends what was begun; it goes on up
         with suppress(Ended):
             stop(server, execution, _STOPPED)
         raise
