@@ -19,11 +19,12 @@ from spear.domain.node import Heartbeat, Node, OutcomeReported, ResourcesReporte
 from spear.domain.object import Object
 from spear.domain.placement import InvocationPlaced
 from spear.domain.task import Endpoint, Task
+from spear.domain.token import Token
 from spear.events.mapper import domain_event, pend
 from spear.events.record import Recorded
 
 ID = UUID(int=7)
-AGGREGATES = [Endpoint, Execution, File, Instance, Node, Object, Task]
+AGGREGATES = [Endpoint, Execution, File, Instance, Node, Object, Task, Token]
 CREATED = [kind for kind in AGGREGATES if kind in _CREATORS]
 OBSERVED = {
     Heartbeat,

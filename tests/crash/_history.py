@@ -16,6 +16,7 @@ from spear.domain.node import Node, NodeStatus, OutcomeClass, OutcomeReported, R
 from spear.domain.object import Object
 from spear.domain.placement import DecisionFacts, InvocationPlaced, Rule
 from spear.domain.task import Endpoint, Task
+from spear.domain.token import Token, TokenRole
 
 T = TypeVar("T")
 Events = list[AggregateEvent]
@@ -35,9 +36,10 @@ class World:
         self.executions: list[Execution] = []
         self.objects: list[Object] = []
         self.files: list[File] = []
+        self.tokens = {name: Token.blank(Token.ident(name)) for name in (f"t{seed}-{number}" for number in range(3))}
         self.actions: list[Callable[[], Events]] = [
             self.register, self.observe, self.judge, self.change_node, self.create, self.change_task, self.prepare, self.request,
-            self.begin, self.begin, self.end, self.end, self.put, self.touch, self.upload, self.remove,
+            self.begin, self.begin, self.end, self.end, self.put, self.touch, self.upload, self.remove, self.admit,
         ]  # fmt: skip
 
     def steps(self, count: int) -> Iterator[Events]:
@@ -227,6 +229,18 @@ class World:
         sha, size, _ = self.content()
         self.files.append(File(id=self.ident(), name="f", content_type="", size=size, sha256=sha))
         return self.files[-1].collect_events()
+
+    def admit(self) -> Events:
+        """Give a token out, bind it, or take it back."""
+        name = self.random.choice(list(self.tokens))
+        token = self.tokens[name]
+        if not token.sha256:
+            token.issue(name, TokenRole.NODE, sha256(f"{self.random.random()}".encode()).hexdigest())
+        elif self.random.random() < 0.5:
+            token.bind(str(self.random.choice(self.nodes).id))
+        else:
+            token.revoke(name, "lost")
+        return token.collect_events()
 
     def remove(self) -> Events:
         """End something for good."""
