@@ -39,7 +39,7 @@ class World:
         self.tokens = {name: Token.blank(Token.ident(name)) for name in (f"t{seed}-{number}" for number in range(3))}
         self.actions: list[Callable[[], Events]] = [
             self.register, self.observe, self.judge, self.change_node, self.create, self.change_task, self.prepare, self.request,
-            self.begin, self.begin, self.end, self.end, self.put, self.touch, self.upload, self.remove, self.admit,
+            self.begin, self.begin, self.end, self.end, self.put, self.touch, self.upload, self.remove,
         ]  # fmt: skip
 
     def steps(self, count: int) -> Iterator[Events]:
@@ -228,16 +228,16 @@ class World:
     def upload(self) -> Events:
         sha, size, _ = self.content()
         self.files.append(File(id=self.ident(), name="f", content_type="", size=size, sha256=sha))
-        return self.files[-1].collect_events()
+        return [*self.files[-1].collect_events(), *self.admit()]
 
     def admit(self) -> Events:
         """Give a token out, bind it, or take it back."""
-        name = self.random.choice(list(self.tokens))
+        name = self.aside.choice(list(self.tokens))
         token = self.tokens[name]
         if not token.sha256:
-            token.issue(name, TokenRole.NODE, sha256(f"{self.random.random()}".encode()).hexdigest())
-        elif self.random.random() < 0.5:
-            token.bind(str(self.random.choice(self.nodes).id))
+            token.issue(name, TokenRole.NODE, sha256(f"{self.aside.random()}".encode()).hexdigest())
+        elif self.aside.random() < 0.5:
+            token.bind(str(self.aside.choice(self.nodes).id))
         else:
             token.revoke(name, "lost")
         return token.collect_events()
