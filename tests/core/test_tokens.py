@@ -71,7 +71,7 @@ def test_of_many_who_want_a_name_at_once_one_gets_it(here, tokens):
 
 
 def test_a_node_that_registers_twice_at_once_with_one_token_is_registered_once(here, tokens):
-    nodes = Nodes(here.unit, here.reader, ids=SystemIds(), clock=here.clock, heartbeat_timeout_s=9)
+    nodes = Nodes(here.unit, here.reader, ids=SystemIds())
     token, _ = tokens.issue(ORIGIN, "n1", TokenRole.NODE)
     caller = brought(tokens, token)
 
