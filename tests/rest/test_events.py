@@ -25,6 +25,8 @@ def server(tmp_path_factory):
         found.put("/objects/b/k", b"2")
         found.put("/objects/bare", b"3")
         assert found.post("/tokens", json={"name": "t", "role": "client"}).ok
+        task = next(event for event in found.get("/events", params={"type": "TaskCreated"}).json()["events"])["id"]
+        assert found.post("/placement/invocations/place", json={"request_id": "r", "task_id": task}).ok
         yield found
 
 

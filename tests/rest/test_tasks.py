@@ -132,7 +132,8 @@ def test_tasks_can_be_filtered_and_the_total_counts_what_was_filtered(server: Se
     refused(server.get("/api/v1/tasks", params={"status": "busy"}), 422, "INVALID_ARGUMENT", "status: got 'busy'")
 
 
-def test_a_task_shows_how_its_last_run_ended(server: Server, ran: dict) -> None:
+def test_a_task_shows_how_its_last_run_ended(server: Server) -> None:
+    ran = done(server.run(server.register("hello")))
     found = shown(server, ran["task_id"])
     assert found["status"] == "active"
     assert (found["last_result_status"], found["result_uris"]) == ("completed", [found["last_result_uri"]])

@@ -24,7 +24,7 @@ _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 
 def facts(server: Server, door: str, act: Act) -> list[tuple[str, Any]]:
-    """What `act` recorded by this door: topics and states, without ids, durations and times."""
+    """What `act` recorded by this door: topics and states, without ids, durations, times, and what a decision saw then."""
     before = server.get("/api/v1/events", params={"after": -1}).json()["head"]
     act()
     query = {"after": before, "limit": 1000}
@@ -33,7 +33,7 @@ def facts(server: Server, door: str, act: Act) -> list[tuple[str, Any]]:
 
 
 def _plain(data: dict[str, Any]) -> Any:
-    data = {name: value for name, value in data.items() if name != "duration_us"}
+    data = {name: value for name, value in data.items() if name not in ("duration_us", "decision")}
     return json.loads(_ID.sub("<id>", json.dumps(data, sort_keys=True)))
 
 
@@ -110,13 +110,16 @@ def test_reporting_an_outcome(server, stub, two):
     assert found == ["node.OutcomeReported"]
 
 
-def test_placing_records_nothing_and_finds_the_same_nodes(server, stub, hello):
+def test_placing_records_the_decision_and_finds_the_same_nodes(server, stub, hello):
     path = "/api/v1/placement/invocations/place"
     asked = {"request_id": "r", "task_id": hello, "max_candidates": 5}
     by_rest = done(server.post(path, json=asked))["candidates"]
     by_grpc = stub("sms.PlacementService").PlaceInvocation(**asked).candidates
     assert [c["node_uuid"] for c in by_rest] == [c.node_uuid for c in by_grpc]
-    assert same(server, lambda: server.post(path, json=asked), lambda: None) == []
+    by_grpc_again = lambda: stub("sms.PlacementService").PlaceInvocation(**asked)
+    topics = [topic for topic, _ in facts(server, "grpc", by_grpc_again)]
+    assert topics == [topic for topic, _ in facts(server, "rest", lambda: server.post(path, json=asked))]
+    assert topics == ["placement.InvocationPlaced"]
 
 
 def test_registering_and_unregistering_a_task(server, tasks):

@@ -52,11 +52,11 @@ def test_an_event_carries_what_it_is_about(server, follow, invocations):
     before, task = head(server), server.register("hello")
     ran = invocations.Invoke(task_id=task, sent=(("x-request-id", "mine"),))
     stream = follow(selector={"stream": f"resource.task.{task}"}, after_seq=before)
-    events = {event.headers["topic"]: event for event in islice(stream, 6)}
+    events = {event.headers["topic"]: event for event in islice(stream, 7)}
     stream.cancel()
     assert set(events) == {
-        "task.TaskCreated", "execution.ExecutionRequested", "task.TaskActivated", "instance.InstanceStarted",
-        "execution.ExecutionStarted", "execution.ExecutionCompleted",
+        "task.TaskCreated", "execution.ExecutionRequested", "execution.ExecutionPlaced", "task.TaskActivated",
+        "instance.InstanceStarted", "execution.ExecutionStarted", "execution.ExecutionCompleted",
     }  # fmt: skip
     ended = events["execution.ExecutionCompleted"]
     assert (ended.correlation_id, ended.op, ended.schema_version) == ("mine", events_pb2.EVENT_OP_UPSERT, 1)

@@ -151,7 +151,7 @@ def test_a_node_says_whether_a_task_is_active(tasks, fresh):
 
 def test_a_pinned_task_is_placed_on_its_node_until_that_fails(stub, nodes, tasks, fresh):
     placement = stub("sms.PlacementService")
-    nodes.RegisterNode(node={**NODE, "uuid": fresh})
+    nodes.RegisterNode(node={**NODE, "uuid": fresh, "metadata": {"a": "b"}})
     task_id = tasks.RegisterTask(name="p", node_uuid=fresh).task_id
     (found,) = placement.PlaceInvocation(request_id="r", task_id=task_id, labels={"a": "b"}).candidates
     assert (found.node_uuid, found.ip_address, found.port) == (fresh, "10.0.0.1", 50052)
