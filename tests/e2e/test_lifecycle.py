@@ -159,7 +159,7 @@ def test_node_removal_after_lengthens_the_life_of_a_lost_node(tmp_path: Path) ->
 def test_the_server_itself_is_a_node_that_keeps_its_uuid(tmp_path: Path) -> None:
     server = Server(tmp_path, "--node-name", "first-machine").start()
     nodes = server.get("/api/v1/nodes").json()["nodes"]
-    assert [node["metadata"]["name"] for node in nodes] == ["first-machine"]
+    assert [node["metadata"] for node in nodes] == [{"name": "first-machine", "runtimes": "wasm", "slots": "32"}]
     server.stop()
     with server:
         assert [node["uuid"] for node in server.get("/api/v1/nodes").json()["nodes"]] == [nodes[0]["uuid"]]

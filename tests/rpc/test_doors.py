@@ -24,7 +24,7 @@ _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 
 def facts(server: Server, door: str, act: Act) -> list[tuple[str, Any]]:
-    """What `act` recorded by this door: topics and states, without ids, durations, times, and what a decision saw then."""
+    """What `act` recorded by this door: topics and states, without ids, durations, times, and a decision's measurements."""
     before = server.get("/api/v1/events", params={"after": -1}).json()["head"]
     act()
     query = {"after": before, "limit": 1000}
@@ -33,7 +33,9 @@ def facts(server: Server, door: str, act: Act) -> list[tuple[str, Any]]:
 
 
 def _plain(data: dict[str, Any]) -> Any:
-    data = {name: value for name, value in data.items() if name not in ("duration_us", "decision")}
+    data = {name: value for name, value in data.items() if name != "duration_us"}
+    if "decision" in data:  # what it saw of the machines changes from one moment to the next, its policy does not
+        data["decision"] = {name: data["decision"][name] for name in ("policy", "policy_version", "nodes", "fitting")}
     return json.loads(_ID.sub("<id>", json.dumps(data, sort_keys=True)))
 
 
