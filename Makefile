@@ -33,7 +33,7 @@ proto: $(DEV) ## generate the Python of proto/
 
 test: $(DEV) ## set up everything and run every test
 	@$(SHELL) scripts/install_browser.sh
-	@$(PY) -m pytest -q $(ARGS)
+	@$(PY) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(DEV) ## format, lint, strict types, import directions
 	@$(PY) -m ruff format --check .

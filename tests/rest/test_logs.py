@@ -28,7 +28,9 @@ def server(tmp_path_factory):
         found.agent(SAMPLES / "exit3.wasm", "exit3")
         found.agent(SAMPLES / "log_flood.wasm", "flood", **{"limits.log_bytes": "100000"})
         found.agent(bytes(wasmtime.wat2wasm(TWO_LINES % 600)), "two")
-        found.agent(bytes(wasmtime.wat2wasm(TWO_LINES % 3_600_000)), "stuck", **{"limits.wall_ms": "3600000"})
+        stuck = bytes(wasmtime.wat2wasm(TWO_LINES % 3_600_000))
+        found.agent(stuck, "stuck", **{"limits.wall_ms": "3600000"})
+        found.agent(stuck, "one_by_one", **{"limits.wall_ms": "3600000", "limits.concurrency": "1"})
         yield found
 
 
@@ -143,14 +145,13 @@ def test_a_reader_who_was_cut_off_continues_after_the_last_line_it_heard(server)
 
 
 def test_a_reader_who_is_there_before_the_execution_starts_misses_nothing(server):
-    busy = [start(server, "stuck") for _ in range(16)]
-    waiting = start(server, "hello")
+    busy, waiting = start(server, "one_by_one"), start(server, "one_by_one")
     with listening(server, f"/executions/{waiting}/logs") as heard:
         assert page(server, waiting)["lines"] == []
-        for execution_id in busy:
-            server.call("POST", f"/executions/{execution_id}/terminate")
-        line, end = heard
-    assert (line.data["message"], end.data["status"]) == ("hello was here", "completed")
+        server.call("POST", f"/executions/{busy}/terminate")
+        assert next(heard).data["message"] == "first"
+        server.call("POST", f"/executions/{waiting}/terminate")
+        assert [event.data["status"] for event in heard] == ["cancelled"]
 
 
 def test_many_readers_hear_the_same(server):
