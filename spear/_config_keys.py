@@ -115,6 +115,11 @@ TEXT = _text(str, "printable text", metavar="TEXT")
 PATH = _text(Path, "a path", metavar="PATH", empty=False)
 PATH_OR_NONE = _text(lambda value: Path(value) if value else None, "a path, or nothing", metavar="PATH")
 ADDRESS = Kind(str, Address.parse, "host:port such as 127.0.0.1:8080", "ADDR")
+BUS_OR_NONE = _text(
+    lambda value: Address.parse(value.removeprefix("tcp://")) if value else None,
+    "tcp://host:port, or nothing",
+    metavar="BUS",
+)
 SECONDS, SECONDS_OR_0 = _whole(1, metavar="SECONDS"), _whole(0, metavar="SECONDS")
 MILLISECONDS, MILLISECONDS_OR_0 = _whole(1, metavar="MS"), _whole(0, metavar="MS")
 NAMES = _text(_list_of(_NAME), "host names separated by commas", metavar="NAMES")
@@ -178,6 +183,11 @@ KEYS: tuple[Key, ...] = (
         env="SMS_SNAPSHOT_EVERY SPEARLET_SNAPSHOT_EVERY", meaning="Events between two snapshots of the views; a tenth of the log if that is more."),
     Key("data_dir", "data_dir", PATH, "./data",
         env="SMS_DATA_DIR", flags="--data-dir", meaning="The directory of everything that is kept."),
+    Key("follow", "follow", BUS_OR_NONE, "",
+        env="SMS_FOLLOW", flags="--follow",
+        meaning="The bus of the SMS of which this one is a read-only standby, tcp://host:port; nothing: it is none. Only for role sms."),
+    Key("follow_key", "follow_key", TEXT, "",
+        env="SMS_FOLLOW_KEY", meaning="The public key of that bus, where it is encrypted."),
 
     Key("grpc.addr", "grpc_addr", ADDRESS, "127.0.0.1:50051",
         env="SMS_GRPC_ADDR", flags="--grpc-addr", meaning="Where gRPC listens."),

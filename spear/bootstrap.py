@@ -26,7 +26,7 @@ from spear.adapters.runtimes.table import RUNTIMES
 from spear.adapters.storage.artifacts import SmsFiles
 from spear.adapters.storage.blobs import FileBlobStore
 from spear.adapters.storage.logs import FileLogStore
-from spear.adapters.system import Machine, SystemClock, SystemIds, new_secret
+from spear.adapters.system import Machine, SystemClock, SystemIds, new_secret, own_ip
 from spear.adapters.threads import GeventThreads, native_threads
 from spear.config import Address, Config, Role, Tls
 from spear.errors import SpearError, StartupError
@@ -42,7 +42,7 @@ from spear.projections.views import Progress, open_views, quiet
 from spear.reactors.follower import Follower
 from spear.reactors.janitor import Collector, Snapshotter
 from spear.reactors.reporter import Description, OwnLog, Reporter
-from spear.roles import sms, spearlet
+from spear.roles import sms, spearlet, standby
 from spear.roles.loops import Loops, loops
 from spear.scheduling.placement import LeastUsed
 from spear.services.content import Contents
@@ -77,14 +77,22 @@ def serving(config: Config, *, failed: Callable[[str], None], progress: Progress
             bus = _bus(stack, config)
         running = stack.enter_context(loops(failed))
         with _told_in_one_line(config):
-            base = stack.enter_context(foundation(config, failed=failed, progress=progress))
+            link = stack.enter_context(standby.linked(config))
+            base = stack.enter_context(foundation(config, failed=failed, progress=progress, link=link))
+            copy = link.caught_up(base.log, progress) if link else None
+            standby.remember(config, head=base.log.head)
             node = OwnNode("")
             client = _sms(config, stack)
-            platform = _platform(base, config, node=node, spawn=running.spawn, client=client, stack=stack)
+            platform = _platform(base, config, node=node, spawn=running.spawn, client=client, link=link, stack=stack)
             _refuse_to_shut_everybody_out(platform)
             door = HttpServer(config.door, key="data_dir", tls=NO_TLS, limits=config.http)
             stack.callback(door.close)
-            _start_role(platform, base, running, node, client)
+            if copy is None:
+                _start_role(platform, base, running, node, client)
+            else:
+                standby.start(copy, running, failed)
+            running.every(0.1, lambda: base.fleet.catch_up(base.clock.now_us()))
+            running.every(5.0, _snapshotter(base, config).look)
         stack.callback(rpc.close)
         stack.callback(_wind_down, platform)
         rpc.serve(make_services(platform))
@@ -103,10 +111,11 @@ def serving(config: Config, *, failed: Callable[[str], None], progress: Progress
 
 @contextmanager
 def tokens(config: Config) -> Iterator[Tokens]:
-    """The tokens of a data directory that no process serves; raises `StartupError` when one does."""
+    """The tokens of a data directory that no process serves; raises `StartupError` when one does, or it is a standby's."""
     with ExitStack() as stack:
         with _told_in_one_line(config):
-            base = stack.enter_context(foundation(config, failed=log.error, progress=quiet))
+            standby.refuse_a_standbys(config)
+            base = stack.enter_context(foundation(config, failed=log.error, progress=quiet, link=None))
         yield _tokens(base)
 
 
@@ -194,20 +203,28 @@ class Foundation:
 
 
 @contextmanager
-def foundation(config: Config, *, failed: Callable[[str], None], progress: Progress) -> Iterator[Foundation]:
-    """The data directory, locked; the log, whole; the views, caught up."""
+def foundation(
+    config: Config, *, failed: Callable[[str], None], progress: Progress, link: standby.Link | None
+) -> Iterator[Foundation]:
+    """The data directory, locked; the log, whole; the views, caught up. With a `link`, the log takes only copies."""
     with ExitStack() as stack:
         data = _data_dir(config)
         stack.enter_context(DirectoryLock(data / "lock", holder=f"spear_server.py --role {config.role}"))
         clock, bell, threads = SystemClock(), stack.enter_context(HubBell()), native_threads(4)
-        log = EventLog(config.log_path, clock=clock, bell=bell, threads=threads, died=failed, reserve=True)
+        identity = link.identity if link else None
+        log = EventLog(
+            config.log_path, clock=clock, bell=bell, threads=threads, died=failed, reserve=True, identity=identity
+        )
         stack.callback(log.close)
         views = open_views(data / "views.db", log, progress=progress)
         stack.callback(views.close)
         reader = stack.enter_context(closing(Reader(views.path)))
         fleet = Fleet(reader, LeastUsed(config.heartbeat_timeout), now_us=clock.now_us())
         fleet.follow(views)
-        log.start(views)
+        if link is None:
+            log.start(views)
+        else:
+            log.start_copying(views, refusal=link.following.refusal)
         stack.callback(log.close)
         blobs = FileBlobStore(data / "files", threads)
         snapshots = Snapshots(data / "snapshots")
@@ -220,7 +237,14 @@ def _tokens(base: Foundation) -> Tokens:
 
 
 def _platform(
-    base: Foundation, config: Config, *, node: OwnNode, spawn: Spawn, client: SmsClient | None, stack: ExitStack
+    base: Foundation,
+    config: Config,
+    *,
+    node: OwnNode,
+    spawn: Spawn,
+    client: SmsClient | None,
+    link: standby.Link | None,
+    stack: ExitStack,
 ) -> Platform:
     unit, reader, clock, ids, bell = base.unit, base.reader, base.clock, base.ids, base.bell
     contents, logs = Contents(base.blobs), FileLogStore(config.log.tasks_dir, clock=clock, bell=bell)
@@ -269,6 +293,7 @@ def _platform(
         runs=runs,
         executions=executions,
         tokens=_tokens(base),
+        following=link.following if link else None,
     )
 
 
@@ -283,23 +308,12 @@ def _data_dir(config: Config) -> Path:
 
 def _described(config: Config) -> Description:
     return Description(
-        ip_address=config.spearlet.advertise_ip or _own_ip(config),
+        ip_address=config.spearlet.advertise_ip or own_ip(config.grpc_addr, config.spearlet.sms_grpc_addr),
         port=config.grpc_addr.port,
         http_port=config.http_addr.port,
         name=config.node_name or socket.gethostname(),
         offers={"runtimes": ",".join(RUNTIMES), "slots": str(config.executions.max_concurrent)},
     )
-
-
-def _own_ip(config: Config) -> str:
-    """The address that this process listens on; if that is every address, the one from which it reaches its SMS."""
-    host = config.grpc_addr.host
-    if host not in ("0.0.0.0", "::"):
-        return host
-    sms = config.spearlet.sms_grpc_addr
-    with socket.socket(socket.AF_INET6 if ":" in sms.host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((sms.host, sms.port))  # sends nothing
-        return str(probe.getsockname()[0])
 
 
 def _sms(config: Config, stack: ExitStack) -> SmsClient | None:
@@ -370,12 +384,11 @@ def _start_role(platform: Platform, base: Foundation, running: Loops, node: OwnN
         bookmark=base.data / "collected",
         retention_s=config.content_retention,
     )
-    snapshotter = Snapshotter(
-        base.log, base.snapshots, views=base.views, every=config.snapshot_every, threads=base.threads
-    )
-    running.every(0.1, lambda: base.fleet.catch_up(base.clock.now_us()))
     running.every(60.0, collector.collect)
-    running.every(5.0, snapshotter.look)
+
+
+def _snapshotter(base: Foundation, config: Config) -> Snapshotter:
+    return Snapshotter(base.log, base.snapshots, views=base.views, every=config.snapshot_every, threads=base.threads)
 
 
 def _wind_down(platform: Platform) -> None:

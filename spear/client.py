@@ -54,15 +54,23 @@ class Event(msgspec.Struct, frozen=True):
 class Bus:
     """One server's bus; asks again on a fresh connection until it is answered, for `patience_s` seconds if given.
 
-    `key` is the server's public key, where the bus is encrypted. Belongs to the thread that made it.
+    `key` is the server's public key, where the bus is encrypted. Belongs to the thread that made it, as does `context`,
+    which is closed with it.
     """
 
-    def __init__(self, address: str, *, key: str = "", patience_s: float | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        key: str = "",
+        patience_s: float | None = None,
+        context: "zmq.Context[zmq.Socket[bytes]] | None" = None,
+    ) -> None:
         self._host, colon, port = address.removeprefix("tcp://").rpartition(":")
         if not (self._host and colon and port.isascii() and port.isdigit()):
             raise Invalid.field("address", address, "host:port such as 127.0.0.1:50053")
         self._port, self._key, self._patience_s = int(port), key.encode(), patience_s
-        self._context = zmq.Context()
+        self._context = zmq.Context() if context is None else context
         self._reads: zmq.Socket[bytes] | None = None
         self._notices: zmq.Socket[bytes] | None = None
         self._notices_port = self._request = 0

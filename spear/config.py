@@ -124,6 +124,8 @@ class Config:
     enable_swagger: bool
     cors_enabled: bool
     data_dir: Path
+    follow: Address | None
+    follow_key: str
     log_path: Path
     database: Database
     log: Log

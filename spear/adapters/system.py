@@ -2,11 +2,14 @@
 
 import os
 import secrets
+import socket
 import time
 from pathlib import Path
 from uuid import UUID
 
 import psutil
+
+from spear.config import Address
 
 
 class SystemClock:
@@ -30,6 +33,15 @@ class SystemIds:
 def new_secret() -> str:
     """256 random bits as text; the first letters say to people and scanners what it is."""
     return f"spear_{secrets.token_urlsafe(32)}"
+
+
+def own_ip(listens: Address, peer: Address) -> str:
+    """The address that somebody listens on; if that is every address, the one from which this machine reaches `peer`."""
+    if listens.host not in ("0.0.0.0", "::"):
+        return listens.host
+    with socket.socket(socket.AF_INET6 if ":" in peer.host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((peer.host, peer.port))  # sends nothing
+        return str(probe.getsockname()[0])
 
 
 class Machine:

@@ -12,6 +12,7 @@ from eventsourcing.domain import AggregateEvent
 
 from spear.errors import Corrupt, SpearError, StartupError
 from spear.events import chain
+from spear.events.copying import Copying
 from spear.events.mapper import pend
 from spear.events.record import Committed, Origin, Recorded, noun_of
 from spear.events.recorder import ApswRecorder
@@ -20,6 +21,7 @@ from spear.events.writer import Entry, Folder, Writer
 from spear.ports import Bell, Clock, Threads, Ticket
 
 _PAGE = 1000
+_COPY = Origin("copy")  # of no event: each keeps its own
 
 
 def witness_path(path: Path) -> Path:
@@ -44,7 +46,8 @@ class EventLog:
 
     `id` is the log's own, wherever its file is copied; `floor` is the first position that it still holds.
 
-    Args: `path` is the SQLite file; with `reserve` its tail gets room on the disk in advance. Raises `StartupError` when the log lost its end or its last event is damaged.
+    Args: `path` is the SQLite file; with `reserve` its tail gets room on the disk in advance; a new one takes `identity` as its id.
+    Raises `StartupError` when the log lost its end or its last event is damaged.
     """
 
     def __init__(
@@ -57,23 +60,36 @@ class EventLog:
         died: Callable[[str], None] = lambda reason: None,
         vfs: str | None = None,
         reserve: bool = False,
+        identity: bytes | None = None,
     ) -> None:
         self._clock, self._bell, self._threads, self._died = clock, bell, threads, died
         self._followers: set[Ticket] = set()
         self._changed: dict[str, int] = {}
         with ExitStack() as opened:
             self._witness = opened.enter_context(closing(Witness(witness_path(path))))
-            self.recorder = opened.enter_context(closing(_open(path, self._witness, vfs=vfs, reserve=reserve)))
+            self.recorder = opened.enter_context(
+                closing(_open(path, self._witness, vfs=vfs, reserve=reserve, identity=identity))
+            )
             self._stack = opened.pop_all()
         self._head = self.recorder.position
         self.id: bytes = self.recorder.value("SELECT id FROM identity")
         self.floor: int = self.recorder.value("SELECT min(position) FROM events") or 1
         self._writer: Writer | None = None
+        self._refusal: Callable[[], Exception] | None = _not_started
 
     def start(self, folder: Folder) -> None:
         """Begin to accept commits; `folder` must already know everything up to `head`."""
+        self._write(self.recorder, folder)
+        self._refusal = None
+
+    def start_copying(self, folder: Folder, *, refusal: Callable[[], Exception]) -> None:
+        """Begin to accept what another log recorded, by `copy`; a commit is refused with what `refusal` makes."""
+        self._write(Copying(self.recorder), folder)
+        self._refusal = refusal
+
+    def _write(self, recorder: ApswRecorder | Copying, folder: Folder) -> None:
         self._writer = Writer(
-            self.recorder,
+            recorder,
             self._witness,
             clock=self._clock,
             bell=self._bell,
@@ -93,9 +109,20 @@ class EventLog:
         """
         if not events:
             return Committed(0, 0, self._clock.now_us())
+        if self._refusal is not None:
+            raise self._refusal()
+        return self._put(Entry([pend(event) for event in events], origin, self._bell.ticket()))
+
+    def copy(self, facts: Sequence[Recorded]) -> Committed:
+        """Record what comes next exactly as another log of the same `id` did; returns when it is durable and folded.
+
+        Raises `Corrupt`, and records nothing, where the chain does not fit; `Unavailable` as `commit` does.
+        """
+        return self._put(Entry(facts, _COPY, self._bell.ticket()))
+
+    def _put(self, entry: Entry) -> Committed:
         if self._writer is None:
-            raise RuntimeError("the log was not started")
-        entry = Entry([pend(event) for event in events], origin, self._bell.ticket())
+            raise _not_started()
         self._writer.put(entry)
         entry.ticket.wait()
         if isinstance(entry.outcome, SpearError):
@@ -236,13 +263,17 @@ class EventLog:
         self.close()
 
 
-def _open(path: Path, witness: Witness, *, vfs: str | None, reserve: bool) -> ApswRecorder:
+def _not_started() -> Exception:
+    return RuntimeError("the log was not started")
+
+
+def _open(path: Path, witness: Witness, *, vfs: str | None, reserve: bool, identity: bytes | None) -> ApswRecorder:
     noted, _ = witness.latest()
     if noted and not path.exists():
         raise StartupError(f"{path} is gone, but position {noted} was acknowledged: put the log back")
     with ExitStack() as opened:
         try:
-            recorder = opened.enter_context(closing(ApswRecorder(path, vfs=vfs, reserve=reserve)))
+            recorder = opened.enter_context(closing(ApswRecorder(path, vfs=vfs, reserve=reserve, identity=identity)))
             recorder.checkpoint_on_close(False)  # it would delete a damaged write-ahead log
             _check_end(recorder, witness)
             recorder.checkpoint_on_close(True)

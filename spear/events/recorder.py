@@ -44,7 +44,7 @@ _SCHEMA = (
         BEGIN SELECT RAISE(ABORT, 'events are never removed'); END""",
     "CREATE TABLE IF NOT EXISTS identity (id BLOB NOT NULL)",
 )
-_IDENTIFY = "INSERT INTO identity SELECT randomblob(16) WHERE NOT EXISTS (SELECT 1 FROM identity)"
+_IDENTIFY = "INSERT INTO identity SELECT coalesce(?, randomblob(16)) WHERE NOT EXISTS (SELECT 1 FROM identity)"
 _INTO = f"events ({COLUMNS})"
 _WIDTH = COLUMNS.count(",") + 1
 _AT_ONCE = 64
@@ -87,9 +87,20 @@ def _reserve(wal: Path) -> None:
 
 
 class ApswRecorder(ApplicationRecorder):
-    """Events in one SQLite file: appended by one thread, read by any; rows and pages are checked when read."""
+    """Events in one SQLite file: appended by one thread, read by any; rows and pages are checked when read.
 
-    def __init__(self, path: Path, *, vfs: str | None = None, read_only: bool = False, reserve: bool = False) -> None:
+    A new file becomes the log `identity`, any other one without it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        vfs: str | None = None,
+        read_only: bool = False,
+        reserve: bool = False,
+        identity: bytes | None = None,
+    ) -> None:
         self._path = path
         self._vfs = vfs or checksummed_vfs()
         self._readers: deque[apsw.Connection] = deque()
@@ -99,7 +110,7 @@ class ApswRecorder(ApplicationRecorder):
         if not read_only:
             for statement in _SCHEMA:
                 self._db.execute(statement)
-            self._db.execute(_IDENTIFY)  # once: whoever copies the file copies the log's identity
+            self._db.execute(_IDENTIFY, (identity,))  # once: whoever copies the file copies the log's identity
         self._cursor = self._db.cursor()
         if reserve:
             _reserve(path.with_name(path.name + "-wal"))

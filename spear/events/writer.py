@@ -5,13 +5,12 @@ from _queue import Empty, SimpleQueue  # the C queue blocks natively, patched or
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 import apsw
 
 from spear.errors import Conflict, SpearError, Unavailable
 from spear.events.record import Committed, Origin, Pending, Recorded
-from spear.events.recorder import ApswRecorder
 from spear.events.witness import Witness
 from spear.ports import Bell, Clock, Threads, Ticket
 
@@ -27,12 +26,30 @@ class Folder(Protocol):
         ...
 
 
+class Appends(Protocol):
+    """Where the writer records: each commit's events, durably and in order, and how far that reaches."""
+
+    def append(self, commits: Any, *, time_us: int) -> list[list[Recorded] | Conflict]:
+        """Record all commits; one that clashes fails alone. Blocks."""
+        ...
+
+    @property
+    def position(self) -> int:
+        """The last position."""
+        ...
+
+    @property
+    def digest(self) -> bytes:
+        """The chain's hash there."""
+        ...
+
+
 class Entry:
     """One caller's commit on its way: its events, then its outcome."""
 
     __slots__ = ("events", "origin", "outcome", "ticket")
 
-    def __init__(self, events: Sequence[Pending], origin: Origin, ticket: Ticket) -> None:
+    def __init__(self, events: Sequence[Pending] | Sequence[Recorded], origin: Origin, ticket: Ticket) -> None:
         self.events, self.origin, self.ticket = events, origin, ticket
         self.outcome: Committed | SpearError = Unavailable("the log was closed before this was recorded")
 
@@ -42,7 +59,7 @@ class Writer:
 
     def __init__(
         self,
-        recorder: ApswRecorder,
+        recorder: Appends,
         witness: Witness,
         *,
         clock: Clock,

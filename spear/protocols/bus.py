@@ -15,9 +15,9 @@ VERSION = b"SPEAR1"
 MOST_FACTS = 512
 MOST_REQUEST_BYTES = 32 * 1024
 MOST_PAGE_BYTES = 4 * 1024 * 1024
-_NOW = -1
+NOW = -1
 _Number = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
-_Place = Annotated[int, msgspec.Meta(ge=_NOW, le=2**62)]
+_Place = Annotated[int, msgspec.Meta(ge=NOW, le=2**62)]
 
 
 class Read(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from spear.projections.timeline import Timeline
 from spear.services.content import Contents
 from spear.services.executions import Executions
 from spear.services.files import Files
+from spear.services.following import Following
 from spear.services.instances import Instances
 from spear.services.nodes import Nodes
 from spear.services.objects import Objects
@@ -40,3 +41,4 @@ class Platform:
     runs: Runs
     executions: Executions
     tokens: Tokens
+    following: Following | None = None  # of a read-only standby

@@ -54,6 +54,7 @@ def other(key: Key) -> Value:
         "FORMAT": "compact",
         "TEXT": "n",
         "NAMES": "n",
+        "BUS": "tcp://localhost:1",
     }
     texts["ORIGINS"] = "https://n"
     return texts.get(key.kind.metavar) or ("sqlite" if key.name == "database.db_type" else "rocksdb")

@@ -39,6 +39,7 @@ def test_a_documented_command_works(server: Server, page: str, block: str) -> No
     script = script.replace("localhost:50051", f"localhost:{server.grpc_port}")
     script = script.replace("localhost:8081", f"localhost:{server.admin_port}").replace("curl ", "curl -f ")
     script = script.replace("localhost:50053", f"localhost:{server.bus_port}")
+    script = script.replace("localhost:9080", f"localhost:{free_port()}")
     environment = os.environ | {
         "PATH": f"{ROOT / 'bin'}:{ROOT / '.venv/bin'}:{os.environ['PATH']}",
         "FREE_PORT": str(free_port()),

@@ -51,11 +51,14 @@ def make_app(platform: Platform) -> Flask:
     app.config.update(docs.SETTINGS)
     rules.install(app, cors=platform.config.cors_enabled)
     access.install(app, platform.tokens)
+    if platform.following is not None:
+        rules.refuse_writes(app, platform.following)
     document = docs.Document(app)
     errors.install(app)  # after the document, which brings handlers of its own
     for resource in RESOURCES:
         document.register_blueprint(resource.make(platform))
     if platform.config.enable_swagger:
         app.register_blueprint(docs.make_page())
-    app.wsgi_app = gateway.ShortCut(app.wsgi_app, platform)  # type: ignore[method-assign]
+    if platform.following is None:
+        app.wsgi_app = gateway.ShortCut(app.wsgi_app, platform)  # type: ignore[method-assign]
     return app

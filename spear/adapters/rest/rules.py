@@ -7,10 +7,12 @@ from flask import Flask, Response, current_app, g, request
 
 from spear.adapters.rest.requests import Environ, correlation
 from spear.logs import correlation_id
+from spear.services.following import Following
 
 log = logging.getLogger("spear.http")
 _SHOWN = "X-Request-Id, X-Position, X-As-Of, X-Execution-Id, ETag, Retry-After, Content-Range, Content-Disposition"
 _BEGUN = "spear.begun"
+_READING = ("GET", "HEAD", "OPTIONS")
 FOREIGN = "spear.foreign"  # a page of an origin that nobody knows asks, without a token
 OPEN = (("Access-Control-Allow-Origin", "*"), ("Access-Control-Expose-Headers", _SHOWN))
 
@@ -22,6 +24,15 @@ def install(app: Flask, *, cors: bool) -> None:
     if cors:
         app.after_request(_let_others_in)
     app.teardown_request(_end)
+
+
+def refuse_writes(app: Flask, following: Following) -> None:
+    """Let nobody change anything."""
+
+    @app.before_request
+    def check() -> None:
+        if request.method not in _READING:
+            raise following.refusal()
 
 
 def begin(environ: Environ) -> tuple[str, float]:

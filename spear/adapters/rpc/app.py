@@ -18,6 +18,7 @@ from spear.adapters.rpc.services.nodes import NodeService
 from spear.adapters.rpc.services.objects import ObjectService
 from spear.adapters.rpc.services.placement import PlacementService
 from spear.adapters.rpc.services.tasks import TaskService
+from spear.adapters.rpc.standby import ReadOnly
 from spear.config import Role
 from spear.services.platform import Platform
 
@@ -49,4 +50,5 @@ def make_services(platform: Platform) -> list[Service]:
         made += [_Lacking(file, name) for file, name in LACKING]
     if role is not Role.SMS:
         made += [service(platform) for service in SPEARLET]
-    return made
+    following = platform.following
+    return made if following is None else [ReadOnly(service, following) for service in made]

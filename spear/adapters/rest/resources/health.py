@@ -3,13 +3,16 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from marshmallow import fields
+
 from spear import __version__
 from spear.adapters.rest.schemas import Resource, answer
 from spear.config import Role
 from spear.services.platform import Platform
 
 Healthy = answer("Healthy", status=str, timestamp=str, service=str)
-Ready = answer("Ready", status=str, head=int, version=str)
+Followed = answer("Followed", leader=str, leader_head=int | None, behind=int | None, silent_s=float | None)
+Ready = answer("Ready", status=str, head=int, version=str, following=fields.Nested(Followed))
 
 
 def make(platform: Platform) -> Resource:
@@ -26,7 +29,18 @@ def make(platform: Platform) -> Resource:
     @api.get("/ready")
     @api.answers(Ready)
     def ready() -> Any:
-        """Everything is open; `head` is the log's last position."""
-        return {"status": "ready", "head": platform.log.head, "version": __version__}
+        """Everything is open; `head` is the log's last position, `following` how far a standby is behind."""
+        head = platform.log.head
+        return {"status": "ready", "head": head, "version": __version__, **_following(platform, head)}
 
     return api
+
+
+def _following(platform: Platform, head: int) -> dict[str, Any]:
+    found = platform.following
+    if found is None:
+        return {}
+    behind = None if found.leader_head is None else max(found.leader_head - head, 0)
+    silent_s = None if found.silent_s is None else round(found.silent_s, 3)
+    told = {"leader": found.leader, "leader_head": found.leader_head, "behind": behind, "silent_s": silent_s}
+    return {"following": told}

@@ -1,0 +1,31 @@
+"""Whom a read-only standby follows, and how far it is behind."""
+
+from time import monotonic
+
+from spear.errors import Unavailable
+
+
+class Following:
+    """The SMS at the bus `leader`, as this process last heard of it."""
+
+    def __init__(self, leader: str) -> None:
+        self.leader = leader
+        self.leader_head: int | None = None
+        self._heard = 0.0
+
+    def heard(self, head: int) -> None:
+        """The leader answered that its log reaches `head`."""
+        self.leader_head, self._heard = head, monotonic()
+
+    @property
+    def silent_s(self) -> float | None:
+        """Seconds since the leader last answered; None if it never did."""
+        return None if self.leader_head is None else monotonic() - self._heard
+
+    def refusal(self) -> Unavailable:
+        """What whoever wants to change something hears."""
+        text = (
+            f"this server only reads: it is a standby of the SMS at {self.leader}; ask that one,"
+            " or promote this one by a restart without --follow"
+        )
+        return Unavailable(text, code="READ_ONLY_STANDBY", details={"leader": self.leader})
