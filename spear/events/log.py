@@ -16,6 +16,7 @@ from spear.events.copying import Copying
 from spear.events.mapper import pend
 from spear.events.record import Committed, Origin, Recorded, noun_of
 from spear.events.recorder import ApswRecorder
+from spear.events.streams import last_of, page_of
 from spear.events.witness import Witness
 from spear.events.writer import Entry, Folder, Writer
 from spear.ports import Bell, Clock, Threads, Ticket
@@ -156,12 +157,7 @@ class EventLog:
 
     def _since(self, bounds: tuple[int, int, int], topics: Sequence[str], streams: Sequence[str]) -> list[Recorded]:
         if streams:
-            marks = ",".join("?" * len(streams))
-            also = f" AND topic IN ({','.join('?' * len(topics))})" if topics else ""
-            return self.recorder.query(
-                f"WHERE originator_id IN ({marks}){also} AND position > ? AND position <= ? ORDER BY position LIMIT ?",
-                (*streams, *topics, *bounds),
-            )
+            return page_of(self.recorder, bounds, streams=streams, topics=topics)
         if topics:
             return self._of_topics(topics, bounds)
         return self.recorder.query("WHERE position > ? AND position <= ? ORDER BY position LIMIT ?", bounds)
@@ -179,15 +175,11 @@ class EventLog:
     def last(self, until: int, *, topics: Sequence[str] = (), streams: Sequence[str] = ()) -> int:
         """The last position up to `until` of these topics or streams, of any without both; 0 if there is none."""
         if streams:
-            also = f" AND topic IN ({','.join('?' * len(topics))})" if topics else ""
-            where, each = f"originator_id = ?{also} AND position <= ? ORDER BY version DESC LIMIT 1", streams
-        elif topics:
-            where, each = "topic = ? AND position <= ? ORDER BY position DESC LIMIT 1", topics
-        else:
+            return last_of(self.recorder, until, streams=streams, topics=topics)
+        if not topics:
             return until
-        more = topics if streams else ()
-        found = [self.recorder.value(f"SELECT position FROM events WHERE {where}", (one, *more, until)) for one in each]
-        return max(position or 0 for position in found)
+        sql = "SELECT position FROM events WHERE topic = ? AND position <= ? ORDER BY position DESC LIMIT 1"
+        return max(self.recorder.value(sql, (topic, until)) or 0 for topic in topics)
 
     def digest_at(self, position: int) -> bytes:
         """The chain's hash at `position`, zeros where the log holds no event; raises `Corrupt` when one is missing."""
@@ -198,10 +190,10 @@ class EventLog:
             raise Corrupt(f"position {position} is missing", details={"position": position})
         return found
 
-    def stream(self, originator_id: str, *, after_version: int = 0) -> list[Recorded]:
-        """One stream's events by version."""
+    def stream(self, originator_id: str, *, after_version: int = 0, limit: int = -1) -> list[Recorded]:
+        """One stream's events by version, the first `limit` of them if it is given."""
         return self.recorder.query(
-            "WHERE originator_id = ? AND version > ? ORDER BY version", (originator_id, after_version)
+            "WHERE originator_id = ? AND version > ? ORDER BY version LIMIT ?", (originator_id, after_version, limit)
         )
 
     def wait(self, position: int, *, timeout_s: float | None = None) -> bool:

@@ -15,7 +15,9 @@ from spear.errors import CursorGap, CursorReset, Invalid
 from spear.events.feed import NOW, Page, cursor_at, feed, start
 from spear.events.filters import filter_of, streams_of
 from spear.events.log import EventLog
-from spear.events.recorder import checksummed_vfs
+from spear.events.record import UNNUMBERED, Pending
+from spear.events.recorder import ApswRecorder, checksummed_vfs
+from spear.events.streams import version_at
 from spear.protocols.cursor import EVERYTHING, Cursor, Filter
 from tests.crash._history import World
 from tests.crash._support import LOG, ORIGIN, make_log, store
@@ -231,6 +233,39 @@ def test_a_log_that_loses_its_beginning_while_it_is_followed_says_so(log):
     log.floor = 20
     with pytest.raises(CursorGap, match="positions 7 to 19"):
         next(follower)
+
+
+def steps_to_read(folder: Path, length: int, *, from_end: int) -> int:
+    """What SQLite does for one page of a stream whose events are every second one, that far from its end."""
+    folder.mkdir()
+    with closing(ApswRecorder(folder / LOG)) as recorder:
+        for _ in range(length // 100):
+            beats = [Pending(stream, UNNUMBERED, "node.Heartbeat", b"{}") for stream in ("mine", "other") * 100]
+            recorder.append([(beats, ORIGIN)], time_us=1)
+    done: list[int] = []
+    with make_log(folder) as log:
+        with log.recorder.reader() as db:
+            db.set_progress_handler(lambda: bool(done.append(1)), 1)
+        facts = log.since(2 * (length - from_end), limit=10, streams=["mine", "nobody"])
+        previous = log.last(2 * (length - from_end), streams=["mine", "nobody"])
+    assert [f.position for f in facts] == [2 * (length - from_end) + 1 + 2 * number for number in range(10)]
+    assert previous == 2 * (length - from_end) - 1
+    return len(done)
+
+
+@pytest.mark.parametrize("from_end", [10, 150, 190])
+def test_a_page_of_a_long_stream_costs_what_one_of_a_short_stream_costs(tmp_path, from_end):
+    short, long = (steps_to_read(tmp_path / str(length), length, from_end=from_end) for length in (200, 6400))
+    assert long < 2 * short
+
+
+def test_a_stream_is_read_from_any_position_by_what_it_holds(log):
+    rows = log.since(0)
+    for stream in {fact.originator_id for fact in rows}:
+        mine = [fact for fact in rows if fact.originator_id == stream]
+        for position in range(log.head + 1):
+            version = max((fact.version for fact in mine if fact.position <= position), default=0)
+            assert version_at(log.recorder, stream, position) == version
 
 
 def test_an_empty_log_has_an_identity_and_a_feed(tmp_path):

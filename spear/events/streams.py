@@ -1,0 +1,48 @@
+"""Reading a few streams by position: what that costs depends on what is read, never on how long a stream is."""
+
+from collections.abc import Sequence
+
+from spear.events.record import Recorded
+from spear.events.recorder import ApswRecorder
+
+
+def page_of(
+    recorder: ApswRecorder, bounds: tuple[int, int, int], *, streams: Sequence[str], topics: Sequence[str]
+) -> list[Recorded]:
+    """The first events of these streams (and topics, if any) in `(after, until]`, up to a limit, by position."""
+    after, until, limit = bounds
+    where = f"WHERE originator_id = ? AND version > ?{_of(topics)} AND position <= ? ORDER BY version LIMIT ?"
+    found = [
+        fact
+        for stream in streams
+        for fact in recorder.query(where, (stream, version_at(recorder, stream, after), *topics, until, limit))
+    ]
+    return sorted(found, key=lambda fact: fact.position)[:limit]
+
+
+def last_of(recorder: ApswRecorder, until: int, *, streams: Sequence[str], topics: Sequence[str]) -> int:
+    """The last position up to `until` of these streams (and topics, if any); 0 if there is none."""
+    sql = f"SELECT position FROM events WHERE originator_id = ? AND version <= ?{_of(topics)} ORDER BY version DESC LIMIT 1"
+    found = [recorder.value(sql, (stream, version_at(recorder, stream, until), *topics)) for stream in streams]
+    return max((position or 0 for position in found), default=0)
+
+
+def version_at(recorder: ApswRecorder, stream: str, position: int) -> int:
+    """The stream's last version at or before `position`, 0 if there is none; who asks for the end of it, asks least."""
+    newest = recorder.value("SELECT max(version) FROM events WHERE originator_id = ?", (stream,)) or 0
+    low, high, step = newest, newest + 1, 1
+    while low and _beyond(recorder, stream, low, position):
+        low, high, step = max(low - step, 0), low, step * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _beyond(recorder, stream, middle, position) else (middle, high)
+    return low
+
+
+def _beyond(recorder: ApswRecorder, stream: str, version: int, position: int) -> bool:
+    found = recorder.value("SELECT position FROM events WHERE originator_id = ? AND version = ?", (stream, version))
+    return (found or 0) > position  # what the log no longer holds, was before
+
+
+def _of(topics: Sequence[str]) -> str:
+    return f" AND topic IN ({','.join('?' * len(topics))})" if topics else ""
