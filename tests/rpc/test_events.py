@@ -6,6 +6,7 @@ from uuid import uuid4
 import grpc
 import pytest
 
+from spear.adapters.rpc.follow import AFTER_EVENT
 from spear.adapters.rpc.generated.sms import events_pb2, execution_pb2, node_pb2, task_pb2
 from tests.rpc._wire import Stub, connected, refused
 from tests.server import Server
@@ -46,6 +47,54 @@ def test_a_broken_stream_goes_on_where_it_ended(server, follow, nodes):
     seen += islice(second, 2)
     second.cancel()
     assert [event.resource_id for event in seen] == uuids
+
+
+SELECTORS = {
+    "all": lambda uuid: {"all": {}},
+    "type": lambda uuid: {"resource_type": events_pb2.RESOURCE_TYPE_NODE},
+    "resource": lambda uuid: {"stream": f"resource.node.{uuid}"},
+}
+
+
+@pytest.mark.parametrize("kind", SELECTORS)
+def test_an_event_names_the_one_before_it_in_its_stream(server, follow, nodes, fresh, kind):
+    before = head(server)
+    for _ in range(3):
+        nodes.RegisterNode(node={"uuid": fresh, "ip_address": "h", "port": 1})
+        nodes.DeleteNode(uuid=fresh)
+    stream = follow(selector=SELECTORS[kind](fresh), after_seq=before)
+    told = list(islice((event for event in stream if event.resource_id == fresh), 6))
+    stream.cancel()
+    assert [int(event.headers["previous"]) for event in told][1:] == [event.seq for event in told][:-1]
+    assert int(told[0].headers["previous"]) <= before
+
+
+def test_a_stream_that_no_filter_of_the_log_is_names_none_before(server, follow, nodes, fresh):
+    before = head(server)
+    nodes.RegisterNode(node={"uuid": fresh, "ip_address": "h", "port": 1})
+    stream = follow(selector={"node_uuid": fresh}, after_seq=before)
+    assert "previous" not in next(stream).headers
+    stream.cancel()
+
+
+def test_who_names_the_last_event_learns_that_the_log_is_not_the_one_that_had_it(server, follow, nodes):
+    before = head(server)
+    for _ in range(3):
+        nodes.RegisterNode(node={"ip_address": "h", "port": 1})
+    stream = follow(selector={"all": {}}, after_seq=before)
+    first, second = islice(stream, 2)
+    stream.cancel()
+    again = follow(selector={"all": {}}, after_seq=first.seq, sent=((AFTER_EVENT, first.event_id),))
+    assert next(again) == second
+    again.cancel()
+    for position, event_id, word in (
+        (first.seq, second.event_id, "is not the one that the cursor saw"),
+        (2**60, first.event_id, "it was restored"),
+    ):
+        with refused(grpc.StatusCode.FAILED_PRECONDITION, word, "go on with after_seq 0"):
+            next(follow(selector={"all": {}}, after_seq=position, sent=((AFTER_EVENT, event_id),)))
+    with refused(INVALID, AFTER_EVENT):
+        next(follow(selector={"all": {}}, sent=((AFTER_EVENT, "x"),)))
 
 
 def test_an_event_carries_what_it_is_about(server, follow, invocations):

@@ -36,10 +36,14 @@ class Asked:
     """One call: on whose behalf, and whether the caller is still there."""
 
     def __init__(self, context: Any) -> None:
-        given = str(dict(context.invocation_metadata()).get("x-request-id", ""))
         self._context = context
+        given = self.told("x-request-id")
         self.correlation = given if _CORRELATION.fullmatch(given) else f"{getrandbits(128):032x}"
         self.origin = Origin("grpc", self.correlation)
+
+    def told(self, key: str) -> str:
+        """What the caller's metadata say under `key`, "" for nothing."""
+        return str(dict(self._context.invocation_metadata()).get(key, ""))
 
     @property
     def there(self) -> bool:

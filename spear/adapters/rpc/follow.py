@@ -12,16 +12,19 @@ from spear.adapters.rpc.generated.sms import events_pb2, task_pb2
 from spear.adapters.rpc.services.index import execution_message, instance_message
 from spear.adapters.rpc.services.nodes import node_message
 from spear.domain.base import TOPICS
-from spear.errors import Invalid
+from spear.errors import CursorGap, CursorReset, Invalid
+from spear.events.feed import cursor_at, feed
 from spear.events.log import EventLog
 from spear.events.mapper import payload
 from spear.events.record import Recorded
 from spear.projections.executions import get_execution
 from spear.projections.instances import get_instance
 from spear.projections.nodes import get_node
+from spear.protocols.cursor import Cursor, Filter, mark_of
 from spear.services.platform import Platform
 
 IDLE_S = 15.0
+AFTER_EVENT = "x-after-event-id"
 NOUNS = ("task", "node", "instance", "execution")
 _KINDS = {"task.TaskCreated": "CREATE", "task.TaskUnregistered": "CANCEL"}
 _OPS = {  # of tasks and nodes; what happens to instances and executions is an upsert
@@ -34,25 +37,50 @@ _OPS = {  # of tasks and nodes; what happens to instances and executions is an u
 _OBSERVED = ("node.Heartbeat", "node.ResourcesReported", "node.OutcomeReported")  # not among what the wire tells
 
 
-def topics_of(*nouns: str) -> list[str]:
-    """The topics of what happened to these nouns."""
-    return [topic for topic in TOPICS if topic.partition(".")[0] in nouns and topic not in _OBSERVED]
+def _topics_of(*nouns: str) -> tuple[str, ...]:
+    return tuple(sorted(topic for topic in TOPICS if topic.partition(".")[0] in nouns and topic not in _OBSERVED))
 
 
-def follow(log: EventLog, after: int, topics: list[str], *, field: str) -> Iterator[Recorded]:
-    """Every fact of these topics after a position, for ever; raises `Invalid` for a position that is not there yet."""
-    if not 0 <= after <= log.head:
-        raise Invalid.field(field, after, f"a position from 0 to {log.head}")
-    for facts in log.follow(after, idle_s=IDLE_S, topics=topics):
-        yield from facts
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a stream begins: after a position that the request's `field` names, and after which event, if it says so."""
+
+    position: int
+    field: str
+    event_id: str = ""
+
+    def cursor(self, log: EventLog, chosen: Filter) -> Cursor:
+        """The place in this log; raises `Invalid` for a position that is not there yet, unless its event is named."""
+        if self.event_id:
+            return Cursor(log.id, self.position, mark_of(_hash_of(self.event_id)), chosen)
+        if not 0 <= self.position <= log.head:
+            raise Invalid.field(self.field, self.position, f"a position from 0 to {log.head}")
+        return cursor_at(log, self.position, chosen)
 
 
-def task_events(platform: Platform, node_uuid: str, *, after: int) -> Iterator[Message]:
+def _hash_of(event_id: str) -> bytes:
+    try:
+        return UUID(event_id).bytes
+    except ValueError:
+        raise Invalid.field(AFTER_EVENT, event_id, "the event_id of the last event that was seen") from None
+
+
+def _facts(log: EventLog, place: Place, chosen: Filter) -> Iterator[tuple[int, Recorded]]:
+    """Each fact of a filter with the position of the one before, for ever; raises `CursorReset` and `CursorGap`."""
+    try:
+        for page in feed(log, place.cursor(log, chosen), idle_s=IDLE_S):
+            yield from page.linked()
+    except (CursorReset, CursorGap) as error:
+        what, on = error.message.rpartition(";")[0], Cursor.parse(str(error.details["cursor"])).position
+        raise type(error)(f"{what}; go on with {place.field} {on}", details=error.details) from None
+
+
+def task_events(platform: Platform, node_uuid: str, place: Place) -> Iterator[Message]:
     """What happened to the tasks that are pinned to a node; `event_id` is the position.
 
     Of tasks that any node may have taken over, it tells every node what changed and that they are gone.
     """
-    for fact in follow(platform.log, after, topics_of("task"), field="last_event_id"):
+    for _, fact in _facts(platform.log, place, Filter(_topics_of("task"))):
         pinned = _pinned_to(platform, fact)
         event = _task_event(fact, node_uuid, event_id=fact.position)
         created = event.kind == task_pb2.TASK_EVENT_KIND_CREATE
@@ -63,7 +91,7 @@ def task_events(platform: Platform, node_uuid: str, *, after: int) -> Iterator[M
 
 
 def _pinned_to(platform: Platform, fact: Recorded) -> str:
-    created = fact if fact.version == 1 else platform.log.stream(fact.originator_id)[0]
+    created = fact if fact.version == 1 else platform.log.stream(fact.originator_id, limit=1)[0]
     return str(payload(created).node_uuid)  # type: ignore[attr-defined]
 
 
@@ -87,17 +115,28 @@ class About:
     now: Message | None
 
 
-def envelopes(platform: Platform, stream: str, *, after: int) -> Iterator[Message]:
+def envelopes(platform: Platform, stream: str, place: Place) -> Iterator[Message]:
     """What one stream holds after a position; `seq` is the position, so it grows but has gaps.
 
-    The payload is the resource as it is when the event is sent: at least as new as the event.
+    Where the stream is a filter of the log, the header `previous` is the `seq` of the event before, 0 for the first. The
+    payload is the resource as it is when the event is sent: at least as new as the event.
     """
-    kind, _, noun = stream.partition(".")
-    topics = topics_of(noun) if kind == "type" and noun in NOUNS else topics_of(*NOUNS)
-    for fact in follow(platform.log, after, topics, field="after_seq"):
+    chosen, exact = _filter_of(stream)
+    for previous, fact in _facts(platform.log, place, chosen):
         about = _about(platform, fact)
         if stream in _streams(fact, about):
-            yield _envelope(fact, about, stream)
+            yield _envelope(fact, about, stream, {"previous": str(previous)} if exact else {})
+
+
+def _filter_of(stream: str) -> tuple[Filter, bool]:
+    """The narrowest filter that has all of the stream, and whether it has nothing else."""
+    kind, _, rest = stream.partition(".")
+    noun, _, ident = rest.partition(".")
+    if kind == "type" and rest in NOUNS:
+        return Filter(_topics_of(rest)), True
+    if kind == "resource" and noun in ("node", "execution"):
+        return Filter(_topics_of(noun), id=ident), True
+    return Filter(_topics_of(*NOUNS)), stream == "all"
 
 
 def _streams(fact: Recorded, about: About) -> set[str]:
@@ -124,7 +163,7 @@ def _about(platform: Platform, fact: Recorded) -> About:
     return About(ran.node_uuid, ran.task_id, ran.instance_id, execution_message(ran))
 
 
-def _envelope(fact: Recorded, about: About, stream: str) -> Message:
+def _envelope(fact: Recorded, about: About, stream: str, headers: dict[str, str]) -> Message:
     envelope = events_pb2.EventEnvelope(
         event_id=str(UUID(bytes=fact.hash[:16])),
         ts_ms=fact.time_us // 1000,
@@ -136,7 +175,7 @@ def _envelope(fact: Recorded, about: About, stream: str) -> Message:
         schema_version=1,
         node_uuid=about.node_uuid,
         correlation_id=fact.correlation,
-        headers={"topic": fact.topic, "actor": fact.actor},
+        headers={"topic": fact.topic, "actor": fact.actor, **headers},
     )
     if about.now is not None:
         envelope.payload.CopyFrom(_packed(about.now))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from spear.adapters.rpc.calls import Asked, Message
 from spear.adapters.rpc.checks import text
-from spear.adapters.rpc.follow import envelopes
+from spear.adapters.rpc.follow import AFTER_EVENT, Place, envelopes
 from spear.adapters.rpc.generated.sms import events_pb2 as pb
 from spear.errors import Invalid
 from spear.services.platform import Platform
@@ -36,5 +36,9 @@ class EventsService:
         self._platform = platform
 
     def subscribe_events(self, request: Message, asked: Asked) -> Iterator[Message]:
-        """Every event of one stream after a position, for ever; `replay_limit` cuts nothing off, so nothing is missed."""
-        return envelopes(self._platform, _stream(request.selector), after=request.after_seq)
+        """Every event of one stream after a position, for ever; `replay_limit` cuts nothing off, so nothing is missed.
+
+        Whoever sends the `event_id` at that position as metadata learns when the log was restored meanwhile.
+        """
+        place = Place(request.after_seq, "after_seq", asked.told(AFTER_EVENT))
+        return envelopes(self._platform, _stream(request.selector), place)

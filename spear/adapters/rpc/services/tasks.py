@@ -5,7 +5,7 @@ from typing import Any
 
 from spear.adapters.rpc.calls import Asked, Message
 from spear.adapters.rpc.checks import ident, seconds, text, text_list, text_map, word
-from spear.adapters.rpc.follow import task_events
+from spear.adapters.rpc.follow import Place, task_events
 from spear.adapters.rpc.generated.sms import task_pb2 as pb
 from spear.domain.task import Executable, ExecutableType, Priority, TaskStatus
 from spear.errors import AlreadyExists, Invalid, NotFound
@@ -179,4 +179,4 @@ class TaskService:
     def subscribe_task_events(self, request: Message, asked: Asked) -> Iterator[Message]:
         """What happened to the tasks of one node after a position, and what happens from now on."""
         node_uuid = ident("node_uuid", text("node_uuid", request.node_uuid, most=64, least=1))
-        return task_events(self._platform, node_uuid, after=request.last_event_id)
+        return task_events(self._platform, node_uuid, Place(request.last_event_id, "last_event_id"))
