@@ -403,6 +403,25 @@ def test_following_survives_a_killed_server_without_a_gap_or_a_repetition(tmp_pa
         server.kill()
 
 
+def test_following_a_log_that_is_restored_meanwhile_ends_with_a_clear_word(tmp_path: Path) -> None:
+    with Server(tmp_path / "data", role="sms") as server:
+        server.post("/api/v1/nodes", json=NODE)
+        server.stop()
+        shutil.copytree(server.data_dir, tmp_path / "backup")
+        server.start()
+        server.post("/api/v1/nodes", json=NODE)
+        with started(server, "events", "tail", "-f", "-o", "json", "--after", "0") as tail:
+            seen = [json.loads(tail.stdout.readline())["position"] for _ in range(server.get("/ready").json()["head"])]
+            server.stop()
+            shutil.rmtree(server.data_dir)
+            (tmp_path / "backup").rename(server.data_dir)
+            server.start()
+            said = tail.stderr.read()
+            assert (tail.wait(30), tail.stdout.read()) == (5, "")
+        assert seen == [1, 2]
+        assert "it was restored; go on with --after 0" in said and said.count("\n") == 1
+
+
 @pytest.mark.parametrize("words", [["events", "tail", "-f", "--after", "0"], ["node", "list", "--all"]])
 def test_the_end_of_a_pipe_ends_a_command_quietly(server: Server, words: list[str]) -> None:
     with started(server, *words) as command:

@@ -10,13 +10,15 @@ from typing import Any
 from spear.cli._arguments import at_least_one, whole
 from spear.cli._text import as_json, plain
 from spear.cli.remote.command import Command
-from spear.cli.remote.following import follow
+from spear.cli.remote.endings import Ended
+from spear.cli.remote.following import Message, follow
 from spear.cli.remote.output import Output, local
-from spear.cli.remote.server import Server, path_of
+from spear.cli.remote.server import Query, Server, path_of
 
 _SHOWN = 20
 _PAGE = 1000
 _WIDER = 8
+_CANNOT_GO_ON = ("CURSOR_RESET", "CURSOR_GAP")
 Fact = dict[str, Any]
 
 
@@ -47,9 +49,30 @@ def _wanted(args: Namespace, server: Server, query: dict[str, str]) -> Iterator[
         after = server.get("events", limit=1)["head"]
         yield from _last(server, query, until=after, count=args.limit or _SHOWN)
     if args.follow:
-        yield from (message.data for message in follow(server, path_of("events"), query=query, after=after))
+        yield from _from_now_on(server, query, after)
     elif args.after is not None:
         yield from _until_now(server, query, after)
+
+
+def _from_now_on(server: Server, query: dict[str, str], after: int) -> Iterator[Fact]:
+    """Every event after a position, each proved to be the next one; raises `Ended` where that cannot be said."""
+    seen = after
+    try:
+        for message in follow(server, path_of("events"), query=query, after=after, beyond=_beyond):
+            fact = message.data
+            if fact["previous"] > seen:
+                raise Ended(f"the event at position {fact['previous']} was not given")
+            seen = fact["position"]
+            yield fact
+    except Ended as error:
+        if error.code not in _CANNOT_GO_ON:
+            raise
+        what, on = error.message.rpartition(";")[0], error.details.get("missing_to", 0)
+        raise Ended(f"{what}; go on with --after {on}", error.exit, code=error.code, details=error.details) from None
+
+
+def _beyond(message: Message) -> Query:
+    return {"cursor": message.data["cursor"]}
 
 
 def _until_now(server: Server, query: dict[str, str], after: int) -> Iterator[Fact]:

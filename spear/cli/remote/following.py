@@ -1,7 +1,7 @@
 """Streams of server-sent events that go on where they broke, so that each message is heard once and in order."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -10,6 +10,7 @@ from spear.cli.remote.endings import Ended, Exit, Lost
 from spear.cli.remote.server import SLICE, Answer, Query, Server
 
 _DELAYS_S = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+_ENDINGS = ("error", "reset", "gap")
 _LONGEST_LINE = 16 * 1024 * 1024
 
 
@@ -51,21 +52,25 @@ def _lines(pieces: Iterator[bytes]) -> Iterator[str]:
         yield from (line.rstrip(b"\r").decode(errors="replace") for line in lines)
 
 
-def follow(server: Server, path: str, *, query: Query, after: int) -> Iterator[Message]:
+def follow(
+    server: Server, path: str, *, query: Query, after: int, beyond: Callable[[Message], Query] | None = None
+) -> Iterator[Message]:
     """Every message beyond `after` until the server says `end`; lost connections are taken up again.
 
-    Raises `Lost` when the first connection fails, or when the server stays away.
+    They are taken up by the last message's id, or with what `beyond` says to ask after it. Raises `Lost` when the first
+    connection fails, or when the server stays away, and `Ended` for what the server ends the stream with.
     """
+    query = {**query, "after": after}
     last, attempts, heard = "", 0, False
     while True:
         try:
-            for message in _once(server, path, query={**query, "after": after}, last=last):
+            for message in _once(server, path, query=query, last=last):
                 attempts, heard = 0, True
                 if message is not None:
-                    last = message.ident or last
                     yield message
                     if message.event == "end":
                         return
+                    query, last = (beyond(message), "") if beyond else (query, message.ident or last)
         except Lost:
             if not heard or attempts >= len(_DELAYS_S):
                 raise
@@ -80,7 +85,7 @@ def _once(server: Server, path: str, *, query: Query, last: str) -> Iterator[Mes
     headers = {"Accept": "text/event-stream", **({"Last-Event-ID": last} if last else {})}
     with server.asked("GET", path, query=query, headers=headers) as answer:
         for message in messages(_pieces(answer)):
-            if message is not None and message.event == "error":
+            if message is not None and message.event in _ENDINGS:
                 raise _told(message.data)
             yield message
 
@@ -91,5 +96,5 @@ def _pieces(answer: Answer) -> Iterator[bytes]:
 
 
 def _told(data: Any) -> Ended:
-    exit = Exit.BUSY if data["error"] == "UNAVAILABLE" else Exit.FAILED
-    return Ended(data["message"], exit, code=data["error"])
+    exit = {"UNAVAILABLE": Exit.BUSY, "CURSOR_RESET": Exit.REFUSED, "CURSOR_GAP": Exit.REFUSED}.get(data["error"])
+    return Ended(data["message"], exit or Exit.FAILED, code=data["error"], details=data["details"])
