@@ -8,7 +8,7 @@ import apsw
 from loadtests.bench import _events
 from loadtests.bench._common import disk
 from spear.events.mapper import pend
-from spear.events.recorder import COLUMNS
+from spear.events.record import Recorded
 
 SECONDS = 1.5
 
@@ -20,7 +20,8 @@ def main() -> None:
         db = apsw.Connection(str(folder / "log.db"), vfs="unix")
         for pragma in ("journal_mode=WAL", "synchronous=FULL"):
             db.execute(f"PRAGMA {pragma}").fetchall()
-        db.execute(f"CREATE TABLE events ({COLUMNS.replace('position', 'position INTEGER PRIMARY KEY')})")
+        columns = ", ".join(Recorded.__struct_fields__[1:])
+        db.execute(f"CREATE TABLE events (position INTEGER PRIMARY KEY, {columns})")
         insert = f"INSERT INTO events VALUES (NULL{', ?' * len(values)})"
         began, count = perf_counter(), 0
         while perf_counter() < began + SECONDS:

@@ -14,6 +14,7 @@ from spear.domain.base import TOPICS
 from spear.errors import Invalid
 from spear.events.record import Recorded
 from spear.events.recorder import ApswRecorder
+from spear.events.streams import last_of, page_of
 
 _POLL_S = 0.1
 _SHOWN = 20
@@ -75,15 +76,15 @@ def show(args: Namespace) -> int:
 
 
 def _links(recorder: ApswRecorder, fact: Recorded) -> dict[str, Any]:
-    stream = "SELECT position FROM events WHERE originator_id = ? AND version"
-    where = fact.originator_id, fact.version
+    head, stream = head_of(recorder), [fact.originator_id]
+    after = page_of(recorder, (fact.position, head, 1), streams=stream, topics=())
     led_to = _led_to(recorder, fact)
     return {
-        "previous": recorder.value(f"{stream} < ? ORDER BY version DESC LIMIT 1", where),
-        "next": recorder.value(f"{stream} > ? ORDER BY version LIMIT 1", where),
+        "previous": last_of(recorder, fact.position - 1, streams=stream, topics=()) or None,
+        "next": after[0].position if after else None,
         "led_to": [{"position": f.position, "topic": f.topic, "by": _by(f, fact)} for f in led_to[:_SHOWN]],
         "led_to_cut": len(led_to) > _SHOWN,
-        "searched_until": min(fact.position + _SEARCHED, head_of(recorder)),
+        "searched_until": min(fact.position + _SEARCHED, head),
     }
 
 

@@ -24,6 +24,7 @@ NEXT = 0  # an originator version that the log fills in: for streams without rul
 A = TypeVar("A", bound="type[Aggregate]")
 E = TypeVar("E", bound="type[AggregateEvent]")
 TOPICS: dict[str, type[AggregateEvent]] = {}
+OBSERVED: set[str] = set()
 _CREATORS: dict[type, Callable[[dict[str, Any]], Any]] = {}
 _OWN = ("originator_id", "originator_version", "timestamp")
 _NAMESPACE = NAMESPACE_OID.bytes
@@ -135,13 +136,15 @@ def _command(decorator: CommandMethodDecorator, event_class: type[AggregateEvent
     return command
 
 
-def event_topic(name: str) -> Callable[[E], E]:
-    """Register one event class under its stored name."""
+def event_topic(name: str, *, observed: bool = False) -> Callable[[E], E]:
+    """Register one event class under its stored name; what is `observed` belongs to a stream that the log numbers."""
 
     def register(cls: E) -> E:
         cls.TOPIC = name  # type: ignore[attr-defined]
         register_topic(name, cls)
         TOPICS[name] = cls
+        if observed:
+            OBSERVED.add(name)
         return cls
 
     return register

@@ -21,7 +21,7 @@ class NodeStatus(StrEnum):
     ACTIVE = "active"
 
 
-@event_topic("node.Heartbeat")
+@event_topic("node.Heartbeat", observed=True)
 class Heartbeat(Aggregate.Event):
     """A node said that it lives; recorded in the node's own stream of observations."""
 
@@ -29,7 +29,7 @@ class Heartbeat(Aggregate.Event):
     health_info: dict[str, str]
 
 
-@event_topic("node.ResourcesReported")
+@event_topic("node.ResourcesReported", observed=True)
 class ResourcesReported(Aggregate.Event):
     """A node said how much it has and uses: percents 0..100, bytes, bytes per second, load averages."""
 
@@ -63,7 +63,7 @@ class OutcomeClass(StrEnum):
     INTERNAL = "internal"
 
 
-@event_topic("node.OutcomeReported")
+@event_topic("node.OutcomeReported", observed=True)
 class OutcomeReported(Aggregate.Event):
     """A caller said how an invocation on the node went; placement avoids nodes that fail."""
 

@@ -192,9 +192,7 @@ class EventLog:
 
     def stream(self, originator_id: str, *, after_version: int = 0, limit: int = -1) -> list[Recorded]:
         """One stream's events by version, the first `limit` of them if it is given."""
-        return self.recorder.query(
-            "WHERE originator_id = ? AND version > ? ORDER BY version LIMIT ?", (originator_id, after_version, limit)
-        )
+        return self.recorder.stream(originator_id, after=after_version, limit=limit)
 
     def wait(self, position: int, *, timeout_s: float | None = None) -> bool:
         """Block this caller until the log is longer than `position`; False when `timeout_s` ran out first."""

@@ -24,29 +24,34 @@ from eventsourcing.persistence import (
 )
 from msgspec.structs import astuple, replace
 
+from spear.domain.base import OBSERVED
 from spear.errors import Conflict, Corrupt
-from spear.events import chain
+from spear.events import chain, observed
 from spear.events.record import UNNUMBERED, Origin, Pending, Recorded
 from spear.events.statements import insert, insertion
 
 Commits = Sequence[tuple[Sequence[Pending], Origin]]
-COLUMNS = "position, originator_id, version, topic, time_us, actor, cause, correlation, state, hash"
+_COLUMNS = "position, originator_id, version, topic, time_us, actor, cause, correlation, state, hash"
+_FIELDS = (
+    "e.position, e.originator_id, abs(e.version), e.topic, e.time_us, e.actor, e.cause, e.correlation, e.state, e.hash"
+)
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS events (
         position INTEGER PRIMARY KEY, originator_id TEXT NOT NULL, version INTEGER NOT NULL, topic TEXT NOT NULL,
         time_us INTEGER NOT NULL, actor TEXT NOT NULL, cause INTEGER NOT NULL, correlation TEXT NOT NULL,
         state BLOB NOT NULL, hash BLOB NOT NULL)""",
-    "CREATE UNIQUE INDEX IF NOT EXISTS events_stream ON events (originator_id, version)",
+    "CREATE UNIQUE INDEX IF NOT EXISTS events_stream ON events (originator_id, version) WHERE version > 0",
     "CREATE INDEX IF NOT EXISTS events_topic ON events (topic, position)",
     """CREATE TRIGGER IF NOT EXISTS events_keep_update BEFORE UPDATE ON events
         BEGIN SELECT RAISE(ABORT, 'events are never changed'); END""",
     """CREATE TRIGGER IF NOT EXISTS events_keep_delete BEFORE DELETE ON events
         BEGIN SELECT RAISE(ABORT, 'events are never removed'); END""",
     "CREATE TABLE IF NOT EXISTS identity (id BLOB NOT NULL)",
+    *observed.SCHEMA,
 )
 _IDENTIFY = "INSERT INTO identity SELECT coalesce(?, randomblob(16)) WHERE NOT EXISTS (SELECT 1 FROM identity)"
-_INTO = f"events ({COLUMNS})"
-_WIDTH = COLUMNS.count(",") + 1
+_INTO = f"events ({_COLUMNS})"
+_WIDTH = _COLUMNS.count(",") + 1
 _AT_ONCE = 64
 _WAL_PAGES = 4000
 _WAL_BYTES = _WAL_PAGES * (4096 + 24)
@@ -115,18 +120,20 @@ class ApswRecorder(ApplicationRecorder):
         if reserve:
             _reserve(path.with_name(path.name + "-wal"))
         self.position, self.digest, self.time_us = self._tip()
+        self.observes = bool(self._db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'observed_until'").get)
+        self._indexed = self._db.execute(observed.UNTIL).get if self.observes else self.position
 
     # writing: one thread
 
     def append(self, commits: Commits, *, time_us: int) -> list[list[Recorded] | Conflict]:
         """Record all commits in one durable transaction; one that clashes fails alone. Blocks for one fsync."""
+        self._index_observations()
         time_us = max(time_us, self.time_us)
         tip = self.position, self.digest
         try:
             recorded = self._all_or_each(commits, time_us)
         except BaseException:  # a killed caller too leaves no trace; it goes on up
-            self.position, self.digest = tip
-            self._versions.clear()
+            self._go_back(tip, commits)
             raise
         self.time_us = time_us
         return recorded
@@ -136,29 +143,46 @@ class ApswRecorder(ApplicationRecorder):
         try:
             return self._insert_all(commits, time_us)
         except apsw.ConstraintError:
-            self.position, self.digest = tip
-            self._versions.clear()
+            self._go_back(tip, commits)
         with self._transaction():
             return [self._insert_one(events, origin, time_us) for events, origin in commits]
 
+    def _go_back(self, tip: tuple[int, bytes], commits: Commits) -> None:
+        self.position, self.digest = tip
+        for events, _ in commits:
+            for event in events:
+                self._versions.pop(event.originator_id, None)
+
     def _insert_all(self, commits: Commits, time_us: int) -> list[list[Recorded] | Conflict]:
-        chained = [self._chain(events, origin, time_us) for events, origin in commits]
-        rows = [astuple(fact) for facts in chained for fact in facts]
-        if len(rows) <= _AT_ONCE:  # one statement is a transaction by itself, and gives the interpreter away once
-            self._cursor.execute(insertion(_INTO, "", len(rows), _WIDTH), [value for row in rows for value in row])
+        values: list[Any] = []
+        chained: list[list[Recorded] | Conflict] = [
+            self._chain(events, origin, time_us, values) for events, origin in commits
+        ]
+        if (
+            len(values) <= _AT_ONCE * _WIDTH
+        ):  # one statement is a transaction by itself, and gives the interpreter away once
+            self._cursor.execute(insertion(_INTO, "", len(values) // _WIDTH, _WIDTH), values)
         else:
             with self._transaction():
-                insert(self._db, _INTO, rows)
-        return list(chained)
+                insert(self._db, _INTO, values, _WIDTH)
+        return chained
 
     def restore(self, facts: Sequence[Recorded]) -> None:
         """Record events exactly as another log did, in one durable transaction; raises `Corrupt` where the chain breaks."""
         broken = chain.first_break(self.digest, facts, after=self.position)
         if broken:
             raise Corrupt(f"event {broken[0]}: {broken[1]}", details={"position": broken[0]})
+        self._index_observations()
+        values = [value for fact in facts for value in _stored(fact, observed=fact.topic in OBSERVED)]
         with self._transaction():
-            insert(self._db, _INTO, [astuple(fact) for fact in facts])
+            insert(self._db, _INTO, values, _WIDTH)
         self.position, self.digest, self.time_us = facts[-1].position, facts[-1].hash, facts[-1].time_us
+
+    def _index_observations(self) -> None:
+        if self.position - self._indexed >= observed.AT_ONCE:
+            with self._transaction():
+                observed.index(self._db, self._indexed, self.position)
+            self._indexed = self.position
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -171,34 +195,35 @@ class ApswRecorder(ApplicationRecorder):
                 self._db.execute("ROLLBACK")
 
     def _insert_one(self, events: Sequence[Pending], origin: Origin, time_us: int) -> list[Recorded] | Conflict:
-        tip = self.position, self.digest
+        tip, values = (self.position, self.digest), list[Any]()
         self._db.execute("SAVEPOINT one")
         try:
-            facts = self._chain(events, origin, time_us)
-            insert(self._db, _INTO, [astuple(fact) for fact in facts])
+            facts = self._chain(events, origin, time_us, values)
+            insert(self._db, _INTO, values, _WIDTH)
             return facts
         except apsw.ConstraintError:
-            self.position, self.digest = tip
-            self._versions.clear()
+            self._go_back(tip, [(events, origin)])
             self._db.execute("ROLLBACK TO one")
             first = events[0]
             return Conflict(f"{first.topic.partition('.')[0]} {first.originator_id} was changed by somebody else first")
         finally:
             self._db.execute("RELEASE one")
 
-    def _chain(self, events: Sequence[Pending], origin: Origin, time_us: int) -> list[Recorded]:
+    def _chain(self, events: Sequence[Pending], origin: Origin, time_us: int, values: list[Any]) -> list[Recorded]:
+        """The facts that the events become; what is stored of them is added to `values`."""
         facts = []
         for event in events:
-            if event.version == UNNUMBERED:
+            unnumbered = event.version == UNNUMBERED
+            if unnumbered:
                 event = replace(event, version=self._next_version(event.originator_id))
             self.position += 1
             self.digest = chain.link(self.digest, self.position, event, time_us=time_us, origin=origin)
-            facts.append(
-                Recorded(
-                    self.position, event.originator_id, event.version, event.topic, time_us,
-                    origin.actor, origin.cause, origin.correlation, event.state, self.digest,
-                )
+            fact = Recorded(
+                self.position, event.originator_id, event.version, event.topic, time_us,
+                origin.actor, origin.cause, origin.correlation, event.state, self.digest,
             )  # fmt: skip
+            facts.append(fact)
+            values += _stored(fact, observed=unnumbered)
         return facts
 
     def _next_version(self, originator_id: str) -> int:
@@ -209,8 +234,12 @@ class ApswRecorder(ApplicationRecorder):
         return version + 1
 
     def _last_version(self, originator_id: str) -> int:
-        found = self._db.execute("SELECT max(version) FROM events WHERE originator_id = ?", (originator_id,)).get
-        return found or 0
+        numbered = "SELECT max(version) FROM events WHERE originator_id = ? AND version > 0"  # by an older server
+        return (
+            observed.last_version(self._db, originator_id, indexed=self._indexed)
+            or self._db.execute(numbered, (originator_id,)).get
+            or 0
+        )
 
     # reading: any thread
 
@@ -228,10 +257,51 @@ class ApswRecorder(ApplicationRecorder):
         finally:
             self._readers.append(db)
 
-    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[Recorded]:
-        """The events that `SELECT <columns> FROM events <sql>` finds."""
+    def query(self, sql: str, parameters: Sequence[Any] = (), *, source: str = "events AS e") -> list[Recorded]:
+        """The events that `SELECT <columns> FROM <source> <sql>` finds."""
         with self.reader() as db:
-            return [Recorded(*row) for row in db.execute(f"SELECT {COLUMNS} FROM events {sql}", parameters)]
+            return [Recorded(*row) for row in db.execute(f"SELECT {_FIELDS} FROM {source} {sql}", parameters)]
+
+    def stream(
+        self, originator_id: str, *, after: int = 0, until: int = 2**62, newest_first: bool = False, limit: int = -1
+    ) -> list[Recorded]:
+        """One stream's events of the versions `(after, until]`, by version, the first `limit` of them if it is given."""
+        order = f"ORDER BY version {'DESC' if newest_first else 'ASC'} LIMIT ?"
+        where = f"WHERE originator_id = ? AND version > 0 AND version > ? AND version <= ? {order}"
+        numbered = self.query(where, (originator_id, after, until, limit))
+        if numbered and numbered[0].topic not in OBSERVED:
+            return numbered
+        where, values = "AND -e.version > ? AND -e.version <= ?", (after, until)
+        seen = self.observations(originator_id, where=where, values=values, newest_first=newest_first, limit=limit)
+        found = [*seen, *numbered] if newest_first else [*numbered, *seen]
+        return found if limit < 0 else found[:limit]
+
+    def observations(
+        self,
+        stream: str,
+        *,
+        after: int = 0,
+        until: int = 2**62,
+        where: str = "",
+        values: Sequence[Any] = (),
+        newest_first: bool = False,
+        limit: int = -1,
+    ) -> list[Recorded]:
+        """What was observed in this stream at the positions `(after, until]`, by position, up to `limit` if it is given."""
+        if not self.observes:
+            return []
+        order = "DESC" if newest_first else "ASC"
+        indexed = min(self.value(observed.UNTIL), until)  # read first: what is indexed meanwhile, the others find
+        parts = [
+            (observed.INDEXED, "o.position", (stream, after, indexed, *values, limit)),
+            (observed.LATEST, "e.position", (stream, max(after, indexed), until, *values, limit)),
+        ]
+        found: list[Recorded] = []
+        for source, at, parameters in reversed(parts) if newest_first else parts:
+            if len(found) != limit:
+                sql = f"AND {at} > ? AND {at} <= ? {where} ORDER BY {at} {order} LIMIT ?"
+                found += self.query(sql, parameters, source=source)
+        return found if limit < 0 else found[:limit]
 
     def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
         """The one value that `sql` finds, or None."""
@@ -277,15 +347,12 @@ class ApswRecorder(ApplicationRecorder):
         limit: int | None = None,
     ) -> Sequence[StoredEvent]:
         """One stream's events by version."""
-        facts = self.query(
-            "WHERE originator_id = ? AND version > ? AND version <= ?"
-            f" ORDER BY version {'DESC' if desc else 'ASC'} LIMIT ?",
-            (
-                str(originator_id),
-                -1 if gt is None else gt,
-                2**62 if lte is None else lte,
-                -1 if limit is None else limit,
-            ),
+        facts = self.stream(
+            str(originator_id),
+            after=0 if gt is None else gt,
+            until=2**62 if lte is None else lte,
+            newest_first=desc,
+            limit=-1 if limit is None else limit,
         )
         return [StoredEvent(UUID(f.originator_id), f.version, f.topic, f.state) for f in facts]
 
@@ -323,3 +390,8 @@ class ApswRecorder(ApplicationRecorder):
     def subscribe(self, gt: int | None = None, topics: Sequence[str] = ()) -> Subscription[ApplicationRecorder]:
         """Raise the library's `NotSupportedError`: the log is followed with a cursor (`EventLog.follow`)."""
         raise NotSupportedError("subscribe: the log is followed with a cursor, by EventLog.follow")
+
+
+def _stored(fact: Recorded, *, observed: bool) -> Sequence[Any]:
+    row = astuple(fact)
+    return (*row[:2], -fact.version, *row[3:]) if observed else row

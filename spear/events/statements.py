@@ -1,8 +1,6 @@
 """Many rows by few statements: each statement that runs gives the interpreter away once, however many rows it has."""
 
-from collections.abc import Sequence
 from functools import cache
-from itertools import chain
 from typing import Any
 
 import apsw
@@ -10,13 +8,13 @@ import apsw
 _SIZES = (64, 32, 16, 8, 4, 2, 1)  # few sizes, so that every statement stays prepared
 
 
-def insert(db: apsw.Connection | apsw.Cursor, into: str, rows: Sequence[Sequence[Any]], *, tail: str = "") -> None:
-    """Run `INSERT INTO <into> VALUES ... <tail>` for all rows, which have the same number of values."""
-    position = 0
+def insert(db: apsw.Connection | apsw.Cursor, into: str, values: list[Any], width: int, *, tail: str = "") -> None:
+    """Run `INSERT INTO <into> VALUES ... <tail>` for rows of `width` values each, given one after the other."""
+    rows, position = len(values) // width, 0
     for size in _SIZES:
-        while len(rows) - position >= size:
-            part = rows[position : position + size]
-            db.execute(insertion(into, tail, size, len(part[0])), list(chain.from_iterable(part)))
+        while rows - position >= size:
+            part = values[position * width : (position + size) * width] if size < rows else values
+            db.execute(insertion(into, tail, size, width), part)
             position += size
 
 

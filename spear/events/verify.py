@@ -14,6 +14,7 @@ from spear.domain.base import TOPICS
 from spear.errors import Corrupt
 from spear.events import chain
 from spear.events.log import witness_path
+from spear.events.observed import NOT_INDEXED, NOT_OBSERVED
 from spear.events.record import Recorded
 from spear.events.recorder import ApswRecorder
 from spear.events.witness import Witness
@@ -25,8 +26,9 @@ _PAGE = 4096
 _BEFORE_ALL = Recorded(0, "", 0, "", 0, "", 0, "", b"", chain.GENESIS)
 _GAPS = """
     SELECT position, originator_id, version, expected FROM (
-        SELECT position, originator_id, version,
-               coalesce(lag(version) OVER (PARTITION BY originator_id ORDER BY version), 0) + 1 AS expected FROM events)
+        SELECT position, originator_id, abs(version) AS version,
+               coalesce(lag(abs(version)) OVER (PARTITION BY originator_id ORDER BY abs(version)), 0) + 1 AS expected
+        FROM events)
     WHERE version != expected"""
 
 
@@ -81,6 +83,7 @@ def _logical_findings(path: Path, progress: Progress) -> Iterator[Finding]:
         yield from _as_far_as_readable(_end(recorder, notes))
         yield from _as_far_as_readable(_structure(recorder))
         yield from _as_far_as_readable(_streams_and_topics(recorder))
+        yield from _as_far_as_readable(_observations(recorder))
         yield from _events(recorder, progress)
 
 
@@ -125,6 +128,14 @@ def _streams_and_topics(recorder: ApswRecorder) -> Iterator[Finding]:
         for topic, first in _select(recorder, "SELECT topic, min(position) FROM events GROUP BY topic"):
             if topic not in TOPICS:
                 yield Finding(first, None, f"the event type {topic!r} is unknown")
+
+
+def _observations(recorder: ApswRecorder) -> Iterator[Finding]:
+    if recorder.observes:
+        for (position,) in _select(recorder, NOT_INDEXED):
+            yield Finding(position, None, "it is missing in the index of observations")
+        for (position,) in _select(recorder, NOT_OBSERVED):
+            yield Finding(position, None, "the index of observations names it, but it is none of that stream")
 
 
 def _events(recorder: ApswRecorder, progress: Progress) -> Iterator[Finding]:

@@ -135,11 +135,14 @@ class Rows(dict[Any, R | None], Generic[R]):
         """Bring the file up to the rows, in the order in which they were taken: new ones are appended."""
         if not self:
             return
-        dump = self._table.dump
-        written = [dump(row) for row in self.values() if row is not None]
-        removed = [(key,) for key, row in self.items() if row is None]
-        if written:
-            insert(self._db, self._table.name, written, tail=self._table.upsert)
+        dump, values, removed = self._table.dump, list[Any](), []
+        for key, row in self.items():
+            if row is None:
+                removed.append((key,))
+            else:
+                values += dump(row)
+        if values:
+            insert(self._db, self._table.name, values, len(self._table.columns), tail=self._table.upsert)
         if removed:
             self._db.executemany(self._delete, removed)
         self._kept.update(self)

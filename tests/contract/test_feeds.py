@@ -7,17 +7,20 @@ from contextlib import closing
 from itertools import islice, pairwise
 from pathlib import Path
 from random import Random
+from uuid import UUID
 
 import apsw
 import pytest
 
+from spear.domain.base import OBSERVED
+from spear.domain.node import Heartbeat, Node
 from spear.errors import CursorGap, CursorReset, Invalid
+from spear.events import observed
 from spear.events.feed import NOW, Page, cursor_at, feed, start
 from spear.events.filters import filter_of, streams_of
 from spear.events.log import EventLog
 from spear.events.record import UNNUMBERED, Pending
 from spear.events.recorder import ApswRecorder, checksummed_vfs
-from spear.events.streams import version_at
 from spear.protocols.cursor import EVERYTHING, Cursor, Filter
 from tests.crash._history import World
 from tests.crash._support import LOG, ORIGIN, make_log, store
@@ -259,13 +262,20 @@ def test_a_page_of_a_long_stream_costs_what_one_of_a_short_stream_costs(tmp_path
     assert long < 2 * short
 
 
-def test_a_stream_is_read_from_any_position_by_what_it_holds(log):
-    rows = log.since(0)
+def test_a_stream_is_read_from_any_position_whether_its_events_are_indexed_yet_or_not(log):
+    of = Node(id=UUID(int=1, version=4), ip_address="127.0.0.1", port=1, http_port=1, metadata={})
+    for _ in range(observed.AT_ONCE + 2):
+        log.commit([of.observe(Heartbeat, health_info={})], ORIGIN)
+    rows, indexed = log.since(0), log.recorder.value(observed.UNTIL)
+    assert 0 < indexed < max(fact.position for fact in rows if fact.topic in OBSERVED)
     for stream in {fact.originator_id for fact in rows}:
         mine = [fact for fact in rows if fact.originator_id == stream]
+        assert log.stream(stream) == mine
+        assert log.stream(stream, after_version=1, limit=2) == mine[1:3]
         for position in range(log.head + 1):
-            version = max((fact.version for fact in mine if fact.position <= position), default=0)
-            assert version_at(log.recorder, stream, position) == version
+            assert log.since(position, streams=[stream]) == [fact for fact in mine if fact.position > position]
+            before = [fact.position for fact in mine if fact.position <= position]
+            assert log.last(position, streams=[stream]) == max(before, default=0)
 
 
 def test_an_empty_log_has_an_identity_and_a_feed(tmp_path):

@@ -2,6 +2,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from multiprocessing import get_context
 from pathlib import Path
 from uuid import UUID
@@ -14,7 +15,9 @@ from spear.domain.file import File
 from spear.domain.node import Heartbeat, observations
 from spear.errors import Conflict, StartupError, Unavailable
 from spear.events.lock import DirectoryLock
-from spear.events.record import Committed
+from spear.events.record import Committed, Pending
+from spear.events.recorder import ApswRecorder
+from spear.events.verify import verify
 from tests.crash._support import LOG, ORIGIN, SteadyClock, Store, make_log, store
 
 NODE = UUID(int=7)
@@ -148,6 +151,22 @@ def test_streams_without_rules_go_on_after_a_conflict_and_a_restart(tmp_path):
     with store(tmp_path) as (log, _):
         log.commit(beat(), ORIGIN)
         assert [fact.version for fact in log.stream(str(observations(NODE)))] == [1, 2, 3]
+
+
+def test_a_log_from_before_observations_were_indexed_late_goes_on(tmp_path):
+    stream = str(observations(NODE))
+    with closing(ApswRecorder(tmp_path / LOG)) as recorder:
+        old = [Pending(stream, version, "node.Heartbeat", b'{"node_uuid":"n","health_info":{}}') for version in (1, 2)]
+        recorder.append([(old, ORIGIN)], time_us=1)
+        for table in ("observed", "observed_until"):
+            recorder._db.execute(f"DROP TABLE {table}")
+    with store(tmp_path) as (log, _):
+        for _ in range(12):
+            log.commit(beat(), ORIGIN)
+        assert [fact.version for fact in log.stream(stream)] == list(range(1, 15))
+        assert [fact.position for fact in log.since(1, streams=[stream], limit=3)] == [2, 3, 4]
+        assert log.last(2, streams=[stream]) == 2
+    assert verify(tmp_path / LOG) == []
 
 
 def test_since_reads_a_page_of_some_topics_or_streams(log):

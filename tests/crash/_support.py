@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spear.adapters.threads import InlineThreads
+from spear.events import observed
 from spear.events._bell import ThreadBell
 from spear.events.log import EventLog
 from spear.events.record import Origin
@@ -14,6 +15,7 @@ from spear.projections.views import Views, compare, open_views, rebuild, remove_
 
 LOG, VIEWS = "log.db", "views.db"
 ORIGIN = Origin("test")
+observed.AT_ONCE = 8  # so that even a short history has some that are indexed and some that are not yet
 
 
 class SteadyClock:

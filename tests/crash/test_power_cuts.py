@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 
+from spear.events import observed
 from spear.projections.views import open_views
 from tests.crash._disk import MODES, Acknowledged, Disk
 from tests.crash._process import in_own_process, memory_directory
@@ -34,6 +35,7 @@ def check(folder: Path, recording: Recording, *, acknowledged: int, views: bool)
         hashes = [fact.hash for fact in log.since(0, limit=10_000)]
         assert len(hashes) == log.head >= acknowledged, "acknowledged events are lost"
         assert hashes == recording.hashes[: len(hashes)], "events are not those that were recorded"
+        assert log.recorder.value(observed.NOT_INDEXED) is None, "an observation is not found in its stream"
         if views:
             (folder / VIEWS).write_bytes(recording.views)
             open_views(folder / VIEWS, log).close()
