@@ -3,6 +3,8 @@
 from uuid import UUID
 
 from spear.domain.base import TOPICS
+from spear.domain.deployment import Deployment
+from spear.domain.mcp_server import McpServer
 from spear.domain.node import observations
 from spear.domain.object import DEFAULT_BUCKET, Object
 from spear.domain.task import Endpoint
@@ -43,7 +45,8 @@ def streams_of(chosen: Filter) -> list[str]:
         return []
     bucket, slash, key = ident.partition("/")
     named = Object.ident(bucket, key) if slash else Object.ident(DEFAULT_BUCKET, ident)
-    return [str(found) for found in (*_by_uuid(ident), named, Endpoint.ident(ident.lower()))]
+    registered = (Endpoint.ident(ident.lower()), McpServer.ident(ident), Deployment.ident(ident))
+    return [str(found) for found in (*_by_uuid(ident), named, *registered)]
 
 
 def _by_uuid(ident: str) -> list[UUID]:

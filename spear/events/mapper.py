@@ -8,7 +8,19 @@ import msgspec
 from eventsourcing.domain import AggregateEvent
 from eventsourcing.persistence import Mapper, StoredEvent, Transcoder
 
-from spear.domain import execution, file, instance, node, object, placement, task, token  # noqa: F401  their topics
+from spear.domain import (  # noqa: F401  their topics
+    backend,
+    deployment,
+    execution,
+    file,
+    instance,
+    mcp_server,
+    node,
+    object,
+    placement,
+    task,
+    token,
+)
 from spear.domain.base import NEXT, TOPICS, UNSTAMPED, topic_of
 from spear.errors import Corrupt
 from spear.events.record import UNNUMBERED, Pending, Recorded

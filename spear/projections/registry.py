@@ -8,7 +8,18 @@ from typing import Any
 
 from spear.domain.base import topic_of
 from spear.events.record import Recorded
-from spear.projections import executions, instances, nodes, objects, tasks, tokens
+from spear.projections import (
+    backends,
+    deployments,
+    executions,
+    instances,
+    mcp_servers,
+    nodes,
+    objects,
+    revisions,
+    tasks,
+    tokens,
+)  # fmt: skip
 from spear.projections.tables import Sheets, Table
 
 Fold = Callable[[Sheets, Recorded, Any], None]
@@ -26,8 +37,12 @@ TABLES: tuple[Table[Any], ...] = (
     objects.FILES,
     objects.BLOBS,
     tokens.TOKENS,
+    backends.BACKENDS,
+    mcp_servers.MCP_SERVERS,
+    deployments.DEPLOYMENTS,
+    revisions.REVISIONS,
 )
-_MODULES = (nodes, executions, instances, tasks, objects, tokens)
+_MODULES = (nodes, executions, instances, tasks, objects, tokens, backends, mcp_servers, deployments)
 
 
 @cache

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Generic, TypeVar, get_origin, get_type_hints
+from typing import Any, Generic, TypeVar, get_origin, get_type_hints, is_typeddict
 
 import apsw
 import msgspec
@@ -54,7 +54,7 @@ class Table(Generic[R]):
 
     @cached_property
     def _json(self) -> list[int]:
-        return [i for i, kind in enumerate(self._types) if get_origin(kind) in (dict, list)]
+        return [i for i, kind in enumerate(self._types) if get_origin(kind) in (dict, list) or is_typeddict(kind)]
 
     @cached_property
     def _bools(self) -> list[int]:

@@ -11,10 +11,13 @@ from eventsourcing.domain import (
     decorated_func_callers,
 )
 
+from spear.domain.backend import BackendsReported
 from spear.domain.base import _CREATORS, TOPICS, named
+from spear.domain.deployment import Deployment
 from spear.domain.execution import Execution
 from spear.domain.file import File
 from spear.domain.instance import Instance
+from spear.domain.mcp_server import McpServer
 from spear.domain.node import Heartbeat, Node, OutcomeReported, ResourcesReported
 from spear.domain.object import Object
 from spear.domain.placement import InvocationPlaced
@@ -24,9 +27,10 @@ from spear.events.mapper import domain_event, pend
 from spear.events.record import Recorded
 
 ID = UUID(int=7)
-AGGREGATES = [Endpoint, Execution, File, Instance, Node, Object, Task, Token]
+AGGREGATES = [Deployment, Endpoint, Execution, File, Instance, McpServer, Node, Object, Task, Token]
 CREATED = [kind for kind in AGGREGATES if kind in _CREATORS]
 OBSERVED = {
+    BackendsReported,
     Heartbeat,
     InvocationPlaced,
     OutcomeReported,

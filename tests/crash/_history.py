@@ -8,10 +8,13 @@ from uuid import UUID
 
 from eventsourcing.domain import AggregateEvent
 
+from spear.domain.backend import BackendsReported
 from spear.domain.base import NEXT, UNSTAMPED
+from spear.domain.deployment import Deployment, Phase
 from spear.domain.execution import Execution, Start
 from spear.domain.file import File
 from spear.domain.instance import Instance
+from spear.domain.mcp_server import McpServer, McpServerRecord
 from spear.domain.node import Node, NodeStatus, OutcomeClass, OutcomeReported, ResourcesReported, observations
 from spear.domain.object import Object
 from spear.domain.placement import DecisionFacts, InvocationPlaced, Rule
@@ -37,6 +40,8 @@ class World:
         self.objects: list[Object] = []
         self.files: list[File] = []
         self.tokens = {name: Token.blank(Token.ident(name)) for name in (f"t{seed}-{number}" for number in range(3))}
+        self.servers = {f"s{seed}-{n}": McpServer.blank(McpServer.ident(f"s{seed}-{n}")) for n in range(2)}
+        self.deployments = {f"d{seed}-{n}": Deployment.blank(Deployment.ident(f"d{seed}-{n}")) for n in range(2)}
         self.actions: list[Callable[[], Events]] = [
             self.register, self.observe, self.judge, self.change_node, self.create, self.change_task, self.prepare, self.request,
             self.begin, self.begin, self.end, self.end, self.put, self.touch, self.upload, self.remove,
@@ -228,7 +233,7 @@ class World:
     def upload(self) -> Events:
         sha, size, _ = self.content()
         self.files.append(File(id=self.ident(), name="f", content_type="", size=size, sha256=sha))
-        return [*self.files[-1].collect_events(), *self.admit()]
+        return [*self.files[-1].collect_events(), *self.admit(), *self.serve_tools(), *self.deploy(), self.offer()]
 
     def admit(self) -> Events:
         """Give a token out, bind it, or take it back."""
@@ -241,6 +246,53 @@ class World:
         else:
             token.revoke(name, "lost")
         return token.collect_events()
+
+    def serve_tools(self) -> Events:
+        """Register a server of tools, change it, or take it out."""
+        name = self.aside.choice(list(self.servers))
+        server = self.servers[name]
+        if server.record and self.aside.random() < 0.5:
+            server.delete(name, "unused")
+        else:
+            server.put(name, self.record())
+        return server.collect_events()
+
+    def record(self) -> McpServerRecord:
+        """A server of tools that differs a little each time."""
+        return {
+            "display_name": f"tools {self.aside.randrange(3)}", "transport": "stdio", "tool_namespace": "t",
+            "stdio": {"command": "serve", "args": ["-v"], "env": {"KEY": "${ENV:KEY}"}, "cwd": ""},
+            "http": {"url": "", "headers": {}, "auth_ref": ""}, "allowed_tools": ["*"],
+            "approval_policy": {"default_policy": "", "per_tool": {}},
+            "budgets": {"tool_timeout_ms": 5, "max_concurrency": 0, "max_tool_output_bytes": 0},
+        }  # fmt: skip
+
+    def deploy(self) -> Events:
+        """Wish for a model, hear of it, or take the wish back."""
+        name = self.aside.choice(list(self.deployments))
+        wish = self.deployments[name]
+        if not wish.target_node_uuid or self.aside.random() < 0.3:
+            node_uuid = str(self.aside.choice(self.nodes).id)
+            wish.put(name, target_node_uuid=node_uuid, provider="llamacpp", model="m", params={"threads": "2"})
+        elif self.aside.random() < 0.6:
+            phase = self.aside.choice(list(Phase))
+            wish.report(name, wish.target_node_uuid, phase=phase, message="so far", updated_at_ms=0)
+        else:
+            wish.delete(name, "unused")
+        return wish.collect_events()
+
+    def offer(self) -> BackendsReported:
+        """A node says which backends it has."""
+        backend = {
+            "name": "b", "kind": "stub", "operations": ["chat_completions"], "features": [], "transports": ["http"],
+            "weight": 100, "priority": 0, "base_url": "", "status": self.aside.choice(["available", "unavailable"]),
+            "status_reason": "", "provider": "", "model": "", "hosting": "local",
+        }  # fmt: skip
+        node = self.aside.choice(self.nodes)
+        return BackendsReported(
+            originator_id=observations(node.id), originator_version=NEXT, timestamp=UNSTAMPED, node_uuid=str(node.id),
+            revision=self.aside.randrange(5), reported_at_ms=self.aside.randrange(3), backends=[backend],
+        )  # fmt: skip
 
     def remove(self) -> Events:
         """End something for good."""

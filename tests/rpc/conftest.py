@@ -7,14 +7,23 @@ from uuid import uuid4
 import grpc
 import pytest
 
-from spear.adapters.rpc.generated.sms import events_pb2, execution_pb2, node_pb2, placement_pb2, task_pb2
+from spear.adapters.rpc.generated.sms import (
+    backend_registry_pb2,
+    events_pb2,
+    execution_pb2,
+    mcp_registry_pb2,
+    model_deployment_registry_pb2,
+    node_pb2,
+    placement_pb2,
+    task_pb2,
+)
 from spear.adapters.rpc.generated.spearlet import function_pb2, instance_pb2, object_pb2, router_filter_pb2
 from tests.rpc._wire import Stub, connected
 from tests.server import Server
 
 FILES = (
     node_pb2, task_pb2, placement_pb2, events_pb2, execution_pb2, function_pb2, instance_pb2, object_pb2,
-    router_filter_pb2,
+    router_filter_pb2, backend_registry_pb2, mcp_registry_pb2, model_deployment_registry_pb2,
 )  # fmt: skip
 
 
@@ -62,6 +71,21 @@ def executions(stub):
 @pytest.fixture(scope="session")
 def objects(stub):
     return stub("spearlet.ObjectService")
+
+
+@pytest.fixture(scope="session")
+def mcp(stub):
+    return stub("sms.McpRegistryService")
+
+
+@pytest.fixture(scope="session")
+def backends(stub):
+    return stub("sms.BackendRegistryService")
+
+
+@pytest.fixture(scope="session")
+def deployments(stub):
+    return stub("sms.ModelDeploymentRegistryService")
 
 
 @pytest.fixture(scope="session")

@@ -1,19 +1,16 @@
 """Which services each role answers for."""
 
 from spear.adapters.rpc.calls import Service
-from spear.adapters.rpc.generated.sms import (
-    backend_registry_pb2,
-    execution_log_ingest_pb2,
-    execution_pb2,
-    mcp_registry_pb2,
-    model_deployment_registry_pb2,
-)
+from spear.adapters.rpc.generated.sms import execution_log_ingest_pb2, execution_pb2
+from spear.adapters.rpc.services.backends import BackendRegistryService
+from spear.adapters.rpc.services.deployments import ModelDeploymentRegistryService
 from spear.adapters.rpc.services.events import EventsService
 from spear.adapters.rpc.services.executions import ExecutionService
 from spear.adapters.rpc.services.filters import RouterFilterService
 from spear.adapters.rpc.services.index import ExecutionIndexService
 from spear.adapters.rpc.services.instances import InstanceService
 from spear.adapters.rpc.services.invocations import InvocationService
+from spear.adapters.rpc.services.mcp_servers import McpRegistryService
 from spear.adapters.rpc.services.nodes import NodeService
 from spear.adapters.rpc.services.objects import ObjectService
 from spear.adapters.rpc.services.placement import PlacementService
@@ -22,15 +19,15 @@ from spear.adapters.rpc.standby import ReadOnly
 from spear.config import Role
 from spear.services.platform import Platform
 
-SMS = (NodeService, TaskService, PlacementService, EventsService, ExecutionIndexService, RouterFilterService)
+SMS = (
+    NodeService, TaskService, PlacementService, EventsService, ExecutionIndexService, RouterFilterService,
+    McpRegistryService, BackendRegistryService, ModelDeploymentRegistryService,
+)  # fmt: skip
 SPEARLET = (ObjectService, InvocationService, ExecutionService, InstanceService)
 LACKING = (  # every method of these answers UNIMPLEMENTED: the platform has nothing behind them yet
     (execution_pb2, "InstanceRegistryService"),
     (execution_pb2, "ExecutionRegistryService"),
     (execution_log_ingest_pb2, "ExecutionLogIngestService"),
-    (mcp_registry_pb2, "McpRegistryService"),
-    (backend_registry_pb2, "BackendRegistryService"),
-    (model_deployment_registry_pb2, "ModelDeploymentRegistryService"),
 )
 
 
