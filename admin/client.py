@@ -33,10 +33,10 @@ class Client:
             raise Refusal(status, body)
         return body
 
-    def find(self, *path: str) -> Any:
+    def find(self, *path: str, **query: str | int) -> Any:
         """The same for one thing, or None when there is no such thing."""
         try:
-            return self.get(*path)
+            return self.get(*path, **query)
         except Refusal as refusal:
             if refusal.http_status == 404:
                 return None

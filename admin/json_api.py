@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from admin import live
+from admin import live, registries_api
 from admin.client import Api, Client, Row
 from admin.queries import number, passed_on, resumed_after, selected
 
@@ -21,6 +21,7 @@ def make(api: Api) -> Blueprint:
     _add_nodes(door, rest)
     _add_tasks(door, rest)
     _add_executions(door, rest)
+    registries_api.add(door, rest)
 
     @door.get("/events/stream")
     def follow() -> Response:

@@ -267,3 +267,28 @@ def test_the_admin_can_be_left_out(tmp_path_factory: pytest.TempPathFactory) -> 
         pytest.raises(requests.ConnectionError),
     ):
         requests.get(f"http://127.0.0.1:{server.admin_port}/", timeout=5)
+
+
+def test_the_registries_have_the_names_that_clients_know(admin: Admin) -> None:
+    server, uuid = admin.server, admin.nodes[0]["uuid"]
+    backend = {"name": "a/b", "kind": "stub", "status": 1, "hosting": 2, "provider": "p", "model": "m"}
+    assert server.post(
+        "/api/v1/mcp/servers", json={"server_id": "t", "transport": "stdio", "stdio": {"command": "t"}}
+    ).ok
+    assert server.call("PUT", f"/api/v1/nodes/{uuid}/backends", json={"backends": [backend]}).ok
+    assert server.post(f"/api/v1/nodes/{uuid}/ai-models", json={"provider": "vllm", "model": "m"}).ok
+    assert [found["server_id"] for found in admin.get("mcp/servers")["servers"]] == ["t"]
+    assert admin.get("mcp/servers/t")["server"]["transport"] == 1
+    assert admin.get("backends", q="A/")["backends"][0]["available_nodes"] == 1
+    assert admin.get("backends/stub/a/b")["backend"]["nodes"][0]["node_uuid"] == uuid
+    assert admin.get(f"nodes/{uuid}/backends")["backends"][0]["hosting"] == 2
+    assert admin.get("ai-models", provider="p")["total_count"] == 1
+    assert admin.get("ai-models/p/m", hosting="local")["model"]["hosting"] == "local"
+    assert admin.get(f"nodes/{uuid}/ai-models/deployments")["deployments"][0]["status"]["phase"] == 1
+
+
+def test_what_no_registry_has_is_not_found_in_words(admin: Admin) -> None:
+    for path in ("mcp/servers/none", "backends/stub/none", "ai-models/p/none"):
+        assert admin.get(path) == {"success": True, "found": False}
+    assert admin.get("ai-models/p/m", hosting="remote")["found"] is False
+    assert admin.get("nodes/none/backends") == {"found": False, "node_uuid": "none", "backends": [], "snapshot": None}

@@ -24,6 +24,11 @@ def server(tmp_path_factory):
         found.put("/objects/b/k", b"1")
         found.put("/objects/b/k", b"2")
         found.put("/objects/bare", b"3")
+        tools = {"server_id": "t", "transport": "stdio", "stdio": {"command": "t"}}
+        assert found.post("/mcp/servers", json=tools).ok
+        (node, *_) = found.get("/nodes").json()["nodes"]
+        assert found.post(f"/nodes/{node['uuid']}/ai-models", json={"provider": "vllm", "model": "m"}).ok
+        assert found.call("PUT", f"/nodes/{node['uuid']}/backends", json={"backends": []}).ok
         assert found.post("/tokens", json={"name": "t", "role": "client"}).ok
         task = next(event for event in found.get("/events", params={"type": "TaskCreated"}).json()["events"])["id"]
         assert found.post("/placement/invocations/place", json={"request_id": "r", "task_id": task}).ok

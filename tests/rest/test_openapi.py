@@ -28,6 +28,7 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
+BACKEND = {"name": "known", "kind": "known", "provider": "known", "model": "known"}
 GENERATED = settings(
     max_examples=40,
     deadline=None,
@@ -52,6 +53,17 @@ def test_every_route_is_documented(document: dict[str, Any]) -> None:
         "nodes/{uuid}/undrain": "post",
         "nodes/{uuid}/resource": "get put",
         "nodes/{uuid}/with-resource": "get",
+        "nodes/{uuid}/backends": "get put",
+        "nodes/{uuid}/ai-models": "post",
+        "nodes/{uuid}/ai-models/deployments": "get",
+        "nodes/{uuid}/ai-models/deployments/{deployment_id}": "delete",
+        "nodes/{uuid}/ai-models/deployments/{deployment_id}/status": "put",
+        "backends": "get",
+        "backends/{kind}/{name}": "get",
+        "ai-models": "get",
+        "ai-models/{provider}/{model}": "get",
+        "mcp/servers": "get post",
+        "mcp/servers/{server_id}": "get delete",
         "resources": "get",
         "tasks": "get post",
         "tasks/{task_id}": "get put delete",
@@ -122,7 +134,15 @@ def known(server: Server, ran: dict[str, Any]) -> Callable[[str], str]:
         return str(done(server.post("/api/v1/tasks", json=hello))["task_id"])
 
     def node() -> str:
-        return str(done(server.post("/api/v1/nodes", json=NODE), 201)["node_uuid"])
+        uuid = str(done(server.post("/api/v1/nodes", json=NODE), 201)["node_uuid"])
+        done(server.call("PUT", f"/api/v1/nodes/{uuid}/backends", json={"backends": [BACKEND]}))
+        return uuid
+
+    def tools() -> str:
+        done(
+            server.post("/api/v1/mcp/servers", json={"server_id": "t", "transport": "stdio", "stdio": {"command": "t"}})
+        )
+        return "t"
 
     makers: dict[str, Callable[[], str]] = {
         "uuid": node,
@@ -130,6 +150,7 @@ def known(server: Server, ran: dict[str, Any]) -> Callable[[str], str]:
         "task_id": task,
         "execution_id": lambda: ran["execution_id"],
         "instance_id": lambda: ran["instance_id"],
+        "server_id": tools,
         "file_id": lambda: server.upload(b"content")["id"],
     }
     return lambda name: makers[name]() if name in makers else "known"

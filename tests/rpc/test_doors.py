@@ -124,6 +124,66 @@ def test_placing_records_the_decision_and_finds_the_same_nodes(server, stub, hel
     assert topics == ["placement.InvocationPlaced"]
 
 
+def test_the_life_of_a_server_of_tools(server, mcp, fresh):
+    stdio = {"command": "npx", "args": ["-y"], "env": {"A_KEY": "${ENV:A}"}, "cwd": "/"}
+    http = {"url": "https://x/mcp", "headers": {"A": "b"}, "auth_ref": "c"}
+    policy = {"default_policy": "ask", "per_tool": {"rm": "never"}}
+    budgets = {"tool_timeout_ms": 1, "max_concurrency": 2, "max_tool_output_bytes": 3}
+    common = {"server_id": fresh, "display_name": "d", "allowed_tools": ["*"], "budgets": budgets}
+    tools = {**common, "stdio": stdio, "http": http, "approval_policy": policy, "tool_namespace": "n"}
+
+    def by_rest() -> None:
+        done(server.post("/api/v1/mcp/servers", json={**tools, "transport": "streamable_http"}))
+        done(server.post("/api/v1/mcp/servers", json={"server_id": fresh, "transport": "stdio", "stdio": stdio}))
+        done(server.call("DELETE", f"/api/v1/mcp/servers/{fresh}"))
+
+    def by_grpc() -> None:
+        mcp.UpsertMcpServer(record={**tools, "transport": 2})
+        mcp.UpsertMcpServer(record={"server_id": fresh, "transport": 1, "stdio": stdio})
+        mcp.DeleteMcpServer(server_id=fresh)
+
+    expected = ["mcp_server.McpServerPut", "mcp_server.McpServerPut", "mcp_server.McpServerDeleted"]
+    assert same(server, by_rest, by_grpc) == expected
+
+
+def test_reporting_backends(server, backends, two):
+    full = {
+        "name": "b", "kind": " ", "operations": ["o"], "features": ["f"], "transports": ["t"], "weight": 1, "priority": -2,
+        "base_url": "http://h/v1", "status": 1, "status_reason": "r", "provider": "p", "model": "m", "hosting": 2,
+    }  # fmt: skip
+    said = {"revision": 3, "reported_at_ms": 5, "backends": [full, {"name": "bare"}, {"name": " "}]}
+    found = same(
+        server,
+        lambda: done(server.call("PUT", f"/api/v1/nodes/{two[0]}/backends", json=said)),
+        lambda: backends.ReportNodeBackends(snapshot={**said, "node_uuid": two[1]}),
+    )
+    assert found == ["backend.BackendsReported"]
+
+
+def test_the_life_of_a_deployment(server, deployments, two):
+    wish = {"provider": "llamacpp", "model": "m", "params": {"threads": "2"}}
+    status = {"phase": 5, "message": "no disk", "updated_at_ms": 7}
+
+    def by_rest() -> None:
+        path = f"/api/v1/nodes/{two[0]}/ai-models"
+        made = done(server.post(path, json={**wish, "provider": "llama.cpp"}))
+        own = f"{path}/deployments/{made['deployment_id']}"
+        said = {**status, "observed_revision": made["revision"]}
+        assert done(server.call("PUT", f"{own}/status", json=said))["success"]
+        assert not done(server.call("PUT", f"{own}/status", json={**said, "observed_revision": 1}))["success"]
+        done(server.call("DELETE", own))
+
+    def by_grpc() -> None:
+        made = deployments.UpsertModelDeployment(record={"spec": {**wish, "target_node_uuid": two[1]}})
+        said = {"deployment_id": made.deployment_id, "node_uuid": two[1], "status": status}
+        assert deployments.ReportModelDeploymentStatus(**said, observed_revision=made.revision).success
+        assert not deployments.ReportModelDeploymentStatus(**said, observed_revision=1).success
+        deployments.DeleteModelDeployment(deployment_id=made.deployment_id)
+
+    expected = ["DeploymentPut", "DeploymentStatusReported", "DeploymentDeleted"]
+    assert same(server, by_rest, by_grpc) == [f"deployment.{name}" for name in expected]
+
+
 def test_registering_and_unregistering_a_task(server, tasks):
     ids = {}
 

@@ -9,12 +9,16 @@ from flask.json.provider import JSONProvider
 
 from spear.adapters.rest import access, docs, errors, gateway, rules
 from spear.adapters.rest.resources import (
+    ai_models,
+    backends,
+    deployments,
     events,
     executions,
     files,
     health,
     instances,
     logs,
+    mcp_servers,
     nodes,
     objects,
     placement,
@@ -23,7 +27,10 @@ from spear.adapters.rest.resources import (
 )
 from spear.services.platform import Platform
 
-RESOURCES = (nodes, tasks, instances, executions, logs, placement, files, objects, events, tokens, gateway, health)
+RESOURCES = (
+    nodes, tasks, instances, executions, logs, placement, files, objects, mcp_servers, backends, ai_models, deployments,
+    events, tokens, gateway, health,
+)  # fmt: skip
 
 
 class _Json(JSONProvider):
