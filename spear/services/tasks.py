@@ -17,6 +17,7 @@ from spear.services.unit import Unit, as_uuid, retrying
 
 _REMEMBERED = 4096
 _ENDPOINT = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_ADDRESS = re.compile(r"(?i:sms\+file|smsfile|https|s3|minio)://.+", re.DOTALL)
 _CEILINGS = {  # the config keys of a task's limits, with the most that each may ask for
     "limits.wall_ms": 3_600_000,
     "limits.memory_bytes": 4 * 1024**3,
@@ -45,6 +46,12 @@ def endpoint_name(endpoint: str) -> str:
     if endpoint == "" or is_url(endpoint):
         return endpoint
     raise Invalid.field("endpoint", endpoint, "1 to 64 letters, digits, _ or -, an http(s) URL, or nothing")
+
+
+def _check_executable(executable: Executable) -> None:
+    if executable["type"] == ExecutableType.WASM and not _ADDRESS.fullmatch(executable["uri"]):
+        expected = "an address such as sms+file://<id>, https://<host>/<path>, s3:// or minio://"
+        raise Invalid.field("executable.uri", executable["uri"], expected)
 
 
 def is_url(endpoint: str) -> bool:
@@ -79,8 +86,9 @@ class Tasks:
         config: dict[str, str],
         executable: Executable,
     ) -> tuple[str, Committed]:
-        """Add a task; returns its id. Raises `AlreadyExists` when another task owns the endpoint."""
+        """Add a task; returns its id. Raises `AlreadyExists` when another task owns the endpoint, `Invalid`."""
         check_limits(config)
+        _check_executable(executable)
         task_id, endpoint = self._ids.new(), endpoint_name(endpoint)
 
         def attempt() -> Committed:

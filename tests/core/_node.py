@@ -35,7 +35,7 @@ from spear.services.unit import Unit
 from tests.crash._support import LOG, VIEWS, SteadyClock
 
 ORIGIN = Origin("test")
-WASM = {"type": "wasm", "uri": "test:agent", "name": "", "checksum_sha256": "", "args": [], "env": {}}
+WASM = {"type": "wasm", "uri": "https://test/agent", "name": "", "checksum_sha256": "", "args": [], "env": {}}
 DONE = Outcome(End.COMPLETED, output=b"done", exit_code=0)
 OPEN = Event()
 OPEN.set()

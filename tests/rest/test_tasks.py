@@ -98,6 +98,24 @@ def test_a_bad_field_is_named_with_its_value_and_what_was_expected(server: Serve
     refused(server.post("/api/v1/tasks", json={**LEAST, **change}), 422, "INVALID_ARGUMENT", words)
 
 
+@pytest.mark.parametrize("uri", ["", "/srv/agent.wasm", "ftp://x/y", "sms+file://", "https:/x"])
+def test_a_module_that_lies_nowhere_is_refused_when_it_is_registered(server: Server, uri: str) -> None:
+    body = {**LEAST, "executable": {"type": "wasm", "uri": uri}}
+    refused(server.post("/api/v1/tasks", json=body), 422, "INVALID_ARGUMENT", "executable.uri", "sms+file://<id>")
+
+
+@pytest.mark.parametrize("uri", ["SMSFILE://x", "sms+file:///x", "https://h/x", "s3://b/k", "minio://b/k"])
+def test_every_documented_place_of_a_module_is_taken(server: Server, uri: str) -> None:
+    done(server.post("/api/v1/tasks", json={**LEAST, "executable": {"type": "wasm", "uri": uri}}))
+
+
+@pytest.mark.parametrize("field", ["endpoint", "executable", "node_uuid", "nonsense"])
+def test_what_cannot_be_changed_of_a_task_is_refused_and_nothing_is(server: Server, task: str, field: str) -> None:
+    answer = server.call("PUT", f"/api/v1/tasks/{task}", json={"priority": "low", field: "x"})
+    refused(answer, 422, "INVALID_ARGUMENT", f"{field}: got 'x'", "register another task")
+    assert shown(server, task)["priority"] == "normal"
+
+
 def test_a_change_of_a_task_keeps_the_rest(server: Server, task: str) -> None:
     found = done(
         server.call("PUT", f"/api/v1/tasks/{task}", json={"priority": "low", "config": {"limits.wall_ms": "9"}})

@@ -8,7 +8,7 @@ import pytest
 from spear.adapters.rpc.generated.sms import backend_registry_pb2 as backend_pb
 from spear.adapters.rpc.generated.sms import mcp_registry_pb2 as mcp_pb
 from spear.adapters.rpc.generated.sms import model_deployment_registry_pb2 as deployment_pb
-from tests.rpc._wire import Stub, connected, refused
+from tests.rpc._wire import refused
 from tests.server import Server, events_of
 
 INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
@@ -198,22 +198,6 @@ def test_a_revision_that_was_never_reached_is_refused_so_that_the_watcher_lists_
     ):
         with refused(STALE, "since_revision", "resync required"):
             next(watching)
-
-
-def test_revisions_go_on_and_registries_stand_after_a_restart(tmp_path, fresh):
-    with Server(tmp_path / "data") as server:
-        with connected(server) as channel:
-            mcp = Stub(channel, mcp_pb, "McpRegistryService")
-            since = mcp.UpsertMcpServer(record={"server_id": fresh, **HTTP}).revision
-            before = mcp.ListMcpServers()
-        assert server.stop() == 0
-        server.start()
-        with connected(server) as channel:
-            mcp = Stub(channel, mcp_pb, "McpRegistryService")
-            assert mcp.ListMcpServers() == before
-            revision = mcp.DeleteMcpServer(server_id=fresh).revision
-            assert revision > since
-            assert next(mcp.WatchMcpServers(since_revision=since)).event.deletes == [fresh]
 
 
 def test_a_nodes_backends_are_shown_as_it_reported_them(backends, node):

@@ -101,6 +101,8 @@ def test_a_taken_endpoint_and_a_bad_field_are_told_in_the_answer(tasks, fresh):
         ({"name": "t", "node_uuid": "me"}, "node_uuid"),
         ({"name": "t", "executable": {"uri": "x"}}, "executable.type"),
         ({"name": "t", "executable": {"type": 4, "checksum_sha256": "zz"}}, "executable.checksum_sha256"),
+        ({"name": "t", "executable": {"type": 4, "uri": ""}}, "executable.uri"),
+        ({"name": "t", "executable": {"type": 4, "uri": "ftp://x/y"}}, "executable.uri"),
         ({"name": "t", "config": {"limits.wall_ms": "soon"}}, "limits.wall_ms"),
     ):
         answer = tasks.RegisterTask(**asked)

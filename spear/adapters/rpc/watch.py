@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from spear.adapters.rpc.follow import IDLE_S, topics_of
+from spear.adapters.rpc.follow import IDLE_S
 from spear.errors import CursorReset
+from spear.events.filters import filter_of, topics_of
 from spear.events.log import EventLog
 from spear.events.mapper import payload
 
@@ -27,7 +28,7 @@ def watch(log: EventLog, noun: str, after: int, told: Callable[[Any], dict[str, 
     if after > log.head:
         text = f"since_revision: got {after}, expected at most {log.head}; it is of another log, resync required"
         raise CursorReset(text, details={"field": "since_revision", "revision": log.head})
-    for facts in log.follow(after, idle_s=IDLE_S, topics=topics_of(noun)):
+    for facts in log.follow(after, idle_s=IDLE_S, topics=topics_of(filter_of("", noun, ""))):
         entries = {name: there for fact in facts for name, there in told(payload(fact)).items()}
         if entries:
             upserts, deletes = ([name for name, there in entries.items() if there is kind] for kind in (True, False))

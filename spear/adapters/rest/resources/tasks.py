@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from marshmallow import fields
+from marshmallow import RAISE, fields
 
 from spear.adapters.rest.paging import AsOf, OffsetPaged
 from spear.adapters.rest.requests import origin, reader, wrote
@@ -58,8 +58,14 @@ class TaskIn(Taken):
 
 
 class TaskChange(Taken):
-    """What may be changed; what the task runs may not."""
+    """What may be changed, and no other field; what the task runs may not."""
 
+    class Meta:
+        unknown = RAISE
+
+    error_messages = {  # noqa: RUF012  marshmallow's own
+        "unknown": "only description, priority, metadata or config; for anything else register another task"
+    }
     description = Text(4096)
     priority = choice(Priority)
     metadata = text_map()
