@@ -45,17 +45,15 @@ from spear.reactors.reporter import Description, OwnLog, Reporter
 from spear.roles import sms, spearlet, standby
 from spear.roles.loops import Loops, loops
 from spear.scheduling.placement import LeastUsed
-from spear.services.backends import Backends
 from spear.services.content import Contents
-from spear.services.deployments import Deployments
 from spear.services.executions import Executions
 from spear.services.files import Files
 from spear.services.instances import Instances
-from spear.services.mcp_servers import McpServers
 from spear.services.nodes import Nodes, OwnNode
 from spear.services.objects import Objects
 from spear.services.placements import Placements
 from spear.services.platform import Platform
+from spear.services.registries import Registries
 from spear.services.runs import Runs, Settings
 from spear.services.tasks import Tasks
 from spear.services.tokens import Tokens
@@ -296,9 +294,7 @@ def _platform(
         runs=runs,
         executions=executions,
         tokens=_tokens(base),
-        mcp_servers=McpServers(unit, reader),
-        backends=Backends(unit, reader),
-        deployments=Deployments(unit, reader, ids=ids),
+        registries=Registries.over(unit, reader, ids=ids),
         following=link.following if link else None,
     )
 

@@ -7,17 +7,15 @@ from spear.events.log import EventLog
 from spear.ports import BlobStore, Clock, LogStore
 from spear.projections.reader import Reader
 from spear.projections.timeline import Timeline
-from spear.services.backends import Backends
 from spear.services.content import Contents
-from spear.services.deployments import Deployments
 from spear.services.executions import Executions
 from spear.services.files import Files
 from spear.services.following import Following
 from spear.services.instances import Instances
-from spear.services.mcp_servers import McpServers
 from spear.services.nodes import Nodes
 from spear.services.objects import Objects
 from spear.services.placements import Placements
+from spear.services.registries import Registries
 from spear.services.runs import Runs
 from spear.services.tasks import Tasks
 from spear.services.tokens import Tokens
@@ -44,7 +42,5 @@ class Platform:
     runs: Runs
     executions: Executions
     tokens: Tokens
-    mcp_servers: McpServers
-    backends: Backends
-    deployments: Deployments
+    registries: Registries
     following: Following | None = None  # of a read-only standby

@@ -9,6 +9,8 @@ READS = frozenset((
     "get_node", "list_nodes", "get_node_resource", "list_node_resources", "get_node_with_resource",
     "get_task", "list_tasks", "resolve_endpoint", "subscribe_task_events", "subscribe_events",
     "list_task_instances", "list_instance_executions", "get_execution", "filter",
+    "list_mcp_servers", "watch_mcp_servers", "get_node_backends", "list_node_backend_snapshots", "list_model_deployments",
+    "watch_model_deployments",
 ))  # fmt: skip
 
 

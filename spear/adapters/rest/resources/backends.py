@@ -78,7 +78,7 @@ def _numbered(backend: Backend) -> dict[str, Any]:
 def make(platform: Platform) -> Resource:
     """The routes under /api/v1/nodes/<uuid>/backends."""
     api = Resource("backends", __name__, url_prefix="/api/v1", description="The model backends of each node")
-    service = platform.backends
+    service = platform.registries.backends
 
     @api.get("/nodes/<uuid>/backends")
     @api.query(AsOf)

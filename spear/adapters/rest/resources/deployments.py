@@ -75,7 +75,7 @@ def make(platform: Platform) -> Resource:
     """The routes under /api/v1/nodes/<uuid>/ai-models."""
     prefix = "/api/v1/nodes/<uuid>/ai-models"
     api = Resource("deployments", __name__, url_prefix=prefix, description="Models that shall run on a node")
-    service = platform.deployments
+    service = platform.registries.deployments
 
     @api.post("")
     @api.body(DeploymentIn)

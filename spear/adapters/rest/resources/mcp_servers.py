@@ -107,7 +107,7 @@ def mcp_server_json(row: McpServerRow) -> dict[str, Any]:
 def make(platform: Platform) -> Resource:
     """The routes under /api/v1/mcp."""
     api = Resource("mcp", __name__, url_prefix="/api/v1/mcp", description="Servers of tools for agents")
-    service = platform.mcp_servers
+    service = platform.registries.mcp_servers
 
     @api.get("/servers")
     @api.query(AsOf)

@@ -60,7 +60,7 @@ class BackendRegistryService:
     DESCRIPTOR = pb.DESCRIPTOR.services_by_name["BackendRegistryService"]
 
     def __init__(self, platform: Platform) -> None:
-        self._backends, self._reader = platform.backends, platform.reader
+        self._backends, self._reader = platform.registries.backends, platform.reader
 
     def report_node_backends(self, request: Message, asked: Asked) -> Message:
         """Replace what is known of a node's backends; a late report changes nothing and hears which revision is kept."""

@@ -53,7 +53,7 @@ class ModelDeploymentRegistryService:
     DESCRIPTOR = pb.DESCRIPTOR.services_by_name["ModelDeploymentRegistryService"]
 
     def __init__(self, platform: Platform) -> None:
-        self._deployments, self._reader, self._log = platform.deployments, platform.reader, platform.log
+        self._deployments, self._reader, self._log = platform.registries.deployments, platform.reader, platform.log
 
     def list_model_deployments(self, request: Message, asked: Asked) -> Message:
         """Deployments of one node or provider, or all: the last put first."""

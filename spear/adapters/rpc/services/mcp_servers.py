@@ -74,7 +74,7 @@ class McpRegistryService:
     DESCRIPTOR = pb.DESCRIPTOR.services_by_name["McpRegistryService"]
 
     def __init__(self, platform: Platform) -> None:
-        self._servers, self._reader, self._log = platform.mcp_servers, platform.reader, platform.log
+        self._servers, self._reader, self._log = platform.registries.mcp_servers, platform.reader, platform.log
 
     def list_mcp_servers(self, request: Message, asked: Asked) -> Message:
         """Every server by its id; `since_revision` leaves none out."""
