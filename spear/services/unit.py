@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from eventsourcing.domain import AggregateEvent
@@ -35,9 +35,12 @@ class Unit:
         self._cache: OrderedDict[UUID, Aggregate] = OrderedDict()
 
     def load(self, kind: type[A], ident: UUID) -> A | None:
-        """The aggregate as its events say, None if it has none."""
-        found: A | None = self._replay(ident, None)
-        return found
+        """The aggregate as its events say, None if it has none or is of another kind."""
+        found: Aggregate | None = self._replay(ident, None)
+        if found is None or isinstance(found, kind):
+            return found
+        self._remember([found])
+        return None
 
     def get(self, kind: type[A], ident: str) -> A:
         """The aggregate; raises `NotFound` if there is none."""
@@ -50,10 +53,10 @@ class Unit:
         """The aggregate of a stream that may not have begun."""
         return cast(A, self._replay(ident, kind.blank(ident)))
 
-    def _replay(self, ident: UUID, aggregate: A | None) -> A | None:
+    def _replay(self, ident: UUID, aggregate: Any) -> Any:
         cached = self._cache.pop(ident, None)
         if cached is not None:
-            return cast(A, cached)
+            return cached
         for fact in self.log.stream(str(ident)):
             aggregate = domain_event(fact).mutate(aggregate)
         return aggregate

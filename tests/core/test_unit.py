@@ -25,6 +25,21 @@ def registered(unit):
     return str(made.id)
 
 
+@pytest.mark.parametrize("remembered", [True, False])
+def test_the_id_of_something_else_names_nothing_and_leaves_it_alone(here, remembered):
+    task_id = here.task().task_id
+    nodes = here.nodes if remembered else Nodes(Unit(here.log), here.reader, ids=None)
+    for ask in (
+        lambda: nodes.heartbeat(ORIGIN, task_id, {}),
+        lambda: nodes.drain(ORIGIN, task_id, "why"),
+        lambda: nodes.delete(ORIGIN, task_id, "why"),
+    ):
+        with pytest.raises(NotFound):
+            ask()
+    here.tasks.unregister(ORIGIN, task_id, "over")
+    assert here.names(task_id) == ["TaskCreated", "TaskUnregistered"]
+
+
 def test_of_two_who_changed_the_same_thing_one_loses_and_records_nothing(here):
     ident = registered(here.unit)
     first, second = here.unit.get(NodeAggregate, ident), here.unit.get(NodeAggregate, ident)
