@@ -6,7 +6,7 @@ DEV := $(VENV)/.requirements-dev
 INSTALL = python=$$($(SHELL) scripts/find_python.sh) && "$$python" scripts/install.py $(VENV)
 ARGS ?=
 
-.PHONY: help run run-sms run-spearlet build samples proto test check format bench load
+.PHONY: help run run-sms run-spearlet build samples proto test chaos check format bench load
 
 help: ## show this help
 	@while IFS= read -r line; do case "$$line" in [a-z]*": "*"## "*) \
@@ -34,6 +34,9 @@ proto: $(DEV) ## generate the Python of proto/
 test: $(DEV) ## set up everything and run every test
 	@$(SHELL) scripts/install_browser.sh
 	@$(PY) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+chaos: $(DEV) ## fifty followers over every transport hear a million events (CHAOS_EVENTS) over kills and cuts
+	@CHAOS_EVENTS=$${CHAOS_EVENTS:-1000000} $(PY) -m pytest -q -s tests/chaos $(ARGS)
 
 check: $(DEV) ## format, lint, strict types, import directions
 	@$(PY) -m ruff format --check .
