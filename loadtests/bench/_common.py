@@ -82,7 +82,8 @@ def mark(good: bool) -> str:
 def show_rates(title: str, pair: Pair, *, against: str, at_least: float, durable: bool = False) -> None:
     """Print one line about two rates per second; ours should be `at_least` that many times the baseline's."""
     ratio = pair.ours / pair.baseline
-    line = f"{title}: {pair.ours:,.0f}/s, {against} {pair.baseline:,.0f}/s, {ratio:.2f}x (target: at least {at_least}x)"
+    shown = f"{ratio:.2f}x" if ratio >= 0.1 else f"{ratio:.2g}x"
+    line = f"{title}: {pair.ours:,.0f}/s, {against} {pair.baseline:,.0f}/s, {shown} (target: at least {at_least}x)"
     _show(line, ratio >= at_least, durable)
 
 
