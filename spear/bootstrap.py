@@ -88,10 +88,10 @@ def serving(config: Config, *, failed: Callable[[str], None], progress: Progress
             _refuse_to_shut_everybody_out(platform)
             door = HttpServer(config.door, key="data_dir", tls=NO_TLS, limits=config.http)
             stack.callback(door.close)
-            if copy is None:
+            if copy is None or link is None:
                 _start_role(platform, base, running, node, client)
             else:
-                standby.start(copy, running, failed)
+                standby.start(copy, link.fetcher(base.log, base.reader, base.blobs, base.data), running, failed)
             running.every(0.1, lambda: base.fleet.catch_up(base.clock.now_us()))
             running.every(5.0, _snapshotter(base, config).look)
         stack.callback(rpc.close)
@@ -101,7 +101,7 @@ def serving(config: Config, *, failed: Callable[[str], None], progress: Progress
         app = make_app(platform)
         _serve(listener, app, config, config.http_addr)
         door.serve(app, open_door=True)
-        bus.serve(platform.log, stack.enter_context(loops(failed)).spawn)
+        bus.serve(platform.log, platform.blobs, stack.enter_context(loops(failed)).spawn)
         if admin is not None:
             pages = make_admin(_asked(app), rest_url=_rest_url(config))
             _serve(admin, Login(pages, platform.tokens), config, config.web_admin_addr)

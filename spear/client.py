@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import zmq
 
-from spear.errors import Corrupt, CursorGap, CursorReset, Detail, Invalid, SpearError, Unavailable
+from spear.errors import Corrupt, CursorGap, CursorReset, Detail, Invalid, NotFound, SpearError, Unavailable
 from spear.events import chain
 from spear.events.record import Recorded
 from spear.protocols import bus
@@ -24,7 +24,10 @@ _ANSWER_S, _IDLE_S = 2.0, 1.0
 _MOST_ANSWER_BYTES = 64 * 1024 * 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ERRORS: Mapping[str, type[SpearError]] = {kind.code: kind for kind in (CursorReset, CursorGap, Corrupt, Unavailable)}
-_ANSWER: msgspec.msgpack.Decoder[bus.Answer[Recorded]] = msgspec.msgpack.Decoder(bus.Page[Recorded] | bus.Refusal)
+_ANSWER: msgspec.msgpack.Decoder[bus.Answer[Recorded]] = msgspec.msgpack.Decoder(
+    bus.Page[Recorded] | bus.Piece | bus.Refusal
+)
+A = TypeVar("A", bus.Page[Recorded], bus.Piece)
 _NOTICE = msgspec.msgpack.Decoder(bus.Notice)
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -77,14 +80,24 @@ class Bus:
 
     def read(self, **wanted: Any) -> bus.Page[Recorded]:
         """The next page for the fields of `bus.Read`; raises what the server refused with, `Unavailable` when patience ends."""
+        answer = self._asked(bus.Page, bus.VERSION, bus.Read, wanted)
+        self._subscribe(answer.notices)
+        return answer
+
+    def fetch(self, sha256: str, offset: int) -> bus.Piece:
+        """Some bytes of stored content from `offset`; raises what the server refused with: `NotFound`, ..."""
+        return self._asked(bus.Piece, bus.CONTENT, bus.Fetch, {"sha256": sha256, "offset": offset})
+
+    def _asked(self, kind: type[A], version: bytes, request: type[msgspec.Struct], wanted: Mapping[str, Any]) -> A:
         began = monotonic()
-        while (answer := self._ask(wanted)) is None:
+        while (answer := self._ask(version, request, wanted)) is None:
             self._hang_up()
             if self._patience_s is not None and monotonic() - began >= self._patience_s:
                 raise Unavailable(f"tcp://{self._host}:{self._port} gave no answer for {self._patience_s:g} s")
         if isinstance(answer, bus.Refusal):
             raise _refused(answer)
-        self._subscribe(answer.notices)
+        if not isinstance(answer, kind):
+            raise _stranger()
         return answer
 
     def wait(self, position: int, *, timeout_s: float = _IDLE_S) -> None:
@@ -94,11 +107,13 @@ class Bus:
             if self._notices.poll(int(left_s * 1000) + 1) and _NOTICE.decode(self._notices.recv()).head > position:
                 return
 
-    def _ask(self, wanted: Mapping[str, Any]) -> bus.Answer[Recorded] | None:
+    def _ask(
+        self, version: bytes, request: type[msgspec.Struct], wanted: Mapping[str, Any]
+    ) -> bus.Answer[Recorded] | None:
         self._request += 1
         if self._reads is None:
             self._reads = self._connected(zmq.DEALER, self._port)
-        self._reads.send_multipart([bus.VERSION, _encode(bus.Read(request=self._request, **wanted))])
+        self._reads.send_multipart([version, _encode(request(request=self._request, **wanted))])
         until = monotonic() + _ANSWER_S
         while (left_s := until - monotonic()) > 0:
             if self._reads.poll(int(left_s * 1000) + 1):
@@ -211,9 +226,14 @@ def _understood(frames: list[bytes]) -> bus.Answer[Recorded]:
             return _ANSWER.decode(body)
     except (ValueError, msgspec.DecodeError):
         pass
-    raise Unavailable(f"whoever answers speaks no {bus.VERSION.decode()}; is the address that of a bus?")
+    raise _stranger()
+
+
+def _stranger() -> Unavailable:
+    return Unavailable(f"whoever answers speaks no {bus.VERSION.decode()}; is the address that of a bus?")
 
 
 def _refused(refusal: bus.Refusal) -> SpearError:
     details: Mapping[str, Detail] = refusal.details
-    return _ERRORS.get(refusal.code, Invalid)(refusal.message, code=refusal.code, details=details)
+    usual = NotFound if refusal.code.endswith("_NOT_FOUND") else Invalid
+    return _ERRORS.get(refusal.code, usual)(refusal.message, code=refusal.code, details=details)

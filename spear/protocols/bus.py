@@ -1,5 +1,7 @@
 """What the event bus says: a request to read, its answer, and a notice; each is a version frame and one msgpack map.
 
+A request for stored content has a version frame of its own.
+
 A notice is the map alone, so that a subscriber may keep only the last one.
 """
 
@@ -12,9 +14,11 @@ from spear.protocols.cursor import LONGEST
 
 F = TypeVar("F")
 VERSION = b"SPEAR1"
+CONTENT = b"SPEAR1-CONTENT"
 MOST_FACTS = 512
 MOST_REQUEST_BYTES = 32 * 1024
 MOST_PAGE_BYTES = 4 * 1024 * 1024
+PIECE_BYTES = 512 * 1024
 NOW = -1
 _Number = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 _Place = Annotated[int, msgspec.Meta(ge=NOW, le=2**62)]
@@ -46,6 +50,22 @@ class Page(msgspec.Struct, Generic[F], frozen=True, tag="page", tag_field="kind"
     notices: int
 
 
+class Fetch(msgspec.Struct, frozen=True):
+    """Ask for some bytes of stored content, by its SHA-256."""
+
+    request: _Number
+    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$", max_length=64)]
+    offset: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 0
+
+
+class Piece(msgspec.Struct, frozen=True, tag="piece", tag_field="kind"):
+    """Up to `PIECE_BYTES` bytes from the offset that was asked for; `size` is that of the whole."""
+
+    request: int
+    size: int
+    data: bytes
+
+
 class Refusal(msgspec.Struct, frozen=True, tag="refused", tag_field="kind"):
     """Why there is no page, as every door says it; request 0 when the request could not be read."""
 
@@ -62,4 +82,4 @@ class Notice(msgspec.Struct, frozen=True):
     head: int
 
 
-Answer: TypeAlias = Page[F] | Refusal
+Answer: TypeAlias = Page[F] | Piece | Refusal

@@ -12,13 +12,17 @@ from spear.client import Bus
 from spear.config import Config, Role
 from spear.errors import SpearError, StartupError
 from spear.events.log import EventLog
+from spear.ports import BlobStore
+from spear.projections.reader import Reader
 from spear.projections.views import Progress
+from spear.reactors.fetcher import Fetcher
 from spear.reactors.standby import Standby, log_id
 from spear.roles.loops import Loops
 from spear.services.following import Following
 
 log = logging.getLogger(__name__)
 _PATIENCE_S = 2.0
+_FETCH_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,7 @@ class Link:
 
     following: Following
     leader: Bus
+    contents: Bus
     identity: bytes | None
 
     def caught_up(self, events: EventLog, progress: Progress) -> Standby:
@@ -34,6 +39,10 @@ class Link:
         standby = Standby(events, self.leader, self.following)
         standby.catch_up(progress)
         return standby
+
+    def fetcher(self, events: EventLog, reader: Reader, blobs: BlobStore, data: Path) -> Fetcher:
+        """Who brings the content that the copied log names."""
+        return Fetcher(events, reader, blobs, self.contents, self.following, bookmark=data / "fetched")
 
 
 @contextmanager
@@ -44,10 +53,13 @@ def linked(config: Config) -> Iterator[Link | None]:
         return
     if config.role is not Role.SMS:
         raise config.setting("follow").refused("nothing, or --role sms")
-    context = zmq.Context()
-    with closing(Bus(str(config.follow), key=config.follow_key, patience_s=_PATIENCE_S, context=context)) as leader:
+    with closing(_bus(config)) as leader, closing(_bus(config)) as contents:
         identity = None if config.log_path.exists() else _identity(leader)
-        yield Link(Following(f"tcp://{config.follow}"), leader, identity)
+        yield Link(Following(f"tcp://{config.follow}"), leader, contents, identity)
+
+
+def _bus(config: Config) -> Bus:
+    return Bus(str(config.follow), key=config.follow_key, patience_s=_PATIENCE_S, context=zmq.Context())
 
 
 def _identity(leader: Bus) -> bytes:
@@ -57,8 +69,8 @@ def _identity(leader: Bus) -> bytes:
         raise StartupError(f"follow: a new standby needs its SMS: {error.message}") from error
 
 
-def start(standby: Standby, loops: Loops, failed: Callable[[str], None]) -> None:
-    """Follow for as long as the process lives; `failed` is told when its log turns out to be no copy of the SMS's."""
+def start(standby: Standby, fetcher: Fetcher, loops: Loops, failed: Callable[[str], None]) -> None:
+    """Follow, and bring content behind it, for as long as the process lives; `failed` is told when its log turns out to be no copy of the SMS's."""
 
     def main() -> None:
         try:
@@ -68,6 +80,7 @@ def start(standby: Standby, loops: Loops, failed: Callable[[str], None]) -> None
             failed(f"follow: {error.message}")
 
     loops.spawn(main)
+    loops.every(_FETCH_S, fetcher.fetch, at_once=True)
 
 
 def remember(config: Config, *, head: int) -> None:

@@ -6,11 +6,12 @@ from spear.errors import Unavailable
 
 
 class Following:
-    """The SMS at the bus `leader`, as this process last heard of it."""
+    """The SMS at the bus `leader`, as this process last heard of it; `content` is how far content was brought here."""
 
     def __init__(self, leader: str) -> None:
         self.leader = leader
         self.leader_head: int | None = None
+        self.content = 0
         self._heard = 0.0
 
     def heard(self, head: int) -> None:

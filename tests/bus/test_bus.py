@@ -1,5 +1,6 @@
 """The event bus of a real server process: every event once, in order, whatever happens to either end."""
 
+import hashlib
 import os
 import signal
 import stat
@@ -16,7 +17,7 @@ import zmq
 
 from spear.adapters.bus.keys import own_keys
 from spear.client import Bus, follow
-from spear.errors import CursorReset, Invalid, StartupError, Unavailable
+from spear.errors import CursorReset, Invalid, NotFound, StartupError, Unavailable
 from spear.protocols import bus
 from tests.rest._server import serving
 from tests.server import eventually
@@ -179,6 +180,11 @@ BROKEN = {
     "bad text": [bus.VERSION, b"\x82\xa7request\x01\xa6cursor\xa2\xff\xfe"],
     "limit 0": [bus.VERSION, msgspec.msgpack.encode({"request": 1, "limit": 0})],
     "after -2": [bus.VERSION, msgspec.msgpack.encode({"request": 1, "after": -2})],
+    "no hash": [bus.CONTENT, msgspec.msgpack.encode({"request": 1, "sha256": "../" + "a" * 61})],
+    "content before its beginning": [
+        bus.CONTENT,
+        msgspec.msgpack.encode({"request": 1, "sha256": "a" * 64, "offset": -1}),
+    ],
     "a long cursor": [bus.VERSION, msgspec.msgpack.encode({"request": 1, "cursor": "A" * 9000})],
 }
 
@@ -229,6 +235,22 @@ def test_a_page_of_large_events_is_bounded_in_bytes_and_continues(server):
         rest = line.read(cursor=page.cursor)
     assert len(page.facts) + len(rest.facts) == len(over_rest(server, type="TaskCreated"))
     assert rest.previous == page.facts[-1].position
+
+
+def test_content_is_read_in_pieces_by_its_hash(server):
+    whole = bytes(range(256)) * 4000
+    sha256 = hashlib.sha256(whole).hexdigest()
+    assert server.post("/files", whole).ok
+    with closing(Bus(address(server))) as line:
+        pieces = [line.fetch(sha256, 0)]
+        while sum(len(piece.data) for piece in pieces) < pieces[0].size:
+            pieces.append(line.fetch(sha256, sum(len(piece.data) for piece in pieces)))
+        assert b"".join(piece.data for piece in pieces) == whole
+        assert max(len(piece.data) for piece in pieces) <= bus.PIECE_BYTES
+        assert line.fetch(sha256, len(whole) + 5).data == b""
+        with pytest.raises(NotFound):
+            line.fetch("0" * 64, 0)
+        assert line.read(limit=1).facts[0].position == 1
 
 
 def test_where_the_address_may_be_reached_from_elsewhere_the_bus_is_encrypted_with_a_key_that_stays(tmp_path):

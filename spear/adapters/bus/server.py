@@ -4,6 +4,7 @@ import logging
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from os import SEEK_END
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from spear.errors import Malformed, SpearError, StartupError
 from spear.events.feed import Page, feed, start
 from spear.events.filters import filter_of
 from spear.events.log import EventLog
+from spear.ports import BlobStore
 from spear.protocols import bus
 
 log = logging.getLogger(__name__)
@@ -26,7 +28,7 @@ _QUEUED = 4  # answers that wait for one slow reader; more are dropped, and it a
 _BREATH_S = 0.005
 _REPEAT_S = 1.0
 _FACT_BYTES = 512
-_REQUEST = msgspec.msgpack.Decoder(bus.Read)
+_READ, _FETCH = msgspec.msgpack.Decoder(bus.Read), msgspec.msgpack.Decoder(bus.Fetch)
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -60,27 +62,29 @@ class BusServer:
             raise StartupError(f"{self._key}: cannot listen on {address}: {error.strerror or error}") from None
         return made
 
-    def serve(self, events: EventLog, spawn: Spawn) -> None:
+    def serve(self, events: EventLog, blobs: BlobStore, spawn: Spawn) -> None:
         """Begin to answer; requests that came before wait until now."""
-        spawn(lambda: self._answer_reads(events))
+        spawn(lambda: self._answer_reads(events, blobs))
         spawn(lambda: self._tell(events))
         told = f", public key {self._pair[0].decode()}" if self._pair else ""
         log.info("the bus listens on port %d, notices on port %d%s", self.port, self.notices_port, told)
 
-    def _answer_reads(self, events: EventLog) -> None:
+    def _answer_reads(self, events: EventLog, blobs: BlobStore) -> None:
         while True:
             reader, *frames = self._reads.recv_multipart()
-            answer = self._answer(events, frames)
+            answer = self._answer(events, blobs, frames)
             with suppress(ZMQError):  # a reader that went away
                 self._reads.send_multipart([reader, bus.VERSION, _encode(answer)])
             gevent.sleep(0)  # who catches up with a long past leaves the others their turn
 
-    def _answer(self, events: EventLog, frames: Sequence[bytes]) -> bus.Answer[Any]:
+    def _answer(self, events: EventLog, blobs: BlobStore, frames: Sequence[bytes]) -> bus.Answer[Any]:
         request = 0
         try:
-            read = _understood(frames)
-            request = read.request
-            page = _page(events, read)
+            asked = _understood(frames)
+            request = asked.request
+            if isinstance(asked, bus.Fetch):
+                return _piece(blobs, asked)
+            page = _page(events, asked)
         except SpearError as error:
             return bus.Refusal(request, error.code, error.message, error.details)
         head = max(events.head, page.cursor.position)
@@ -98,11 +102,11 @@ class BusServer:
         self._context.destroy(linger=0)
 
 
-def _understood(frames: Sequence[bytes]) -> bus.Read:
-    if len(frames) != 2 or frames[0] != bus.VERSION:
+def _understood(frames: Sequence[bytes]) -> bus.Read | bus.Fetch:
+    if len(frames) != 2 or frames[0] not in (bus.VERSION, bus.CONTENT):
         raise Malformed(f"frames: got {len(frames)}, expected {bus.VERSION.decode()} and one request")
     try:
-        return _REQUEST.decode(frames[1])
+        return (_FETCH if frames[0] == bus.CONTENT else _READ).decode(frames[1])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Malformed(f"request: {error}, expected a msgpack map with `request` and what to read") from None
 
@@ -112,6 +116,13 @@ def _page(events: EventLog, read: bus.Read) -> Page:
     begin = start(events, cursor=read.cursor, after=read.after, chosen=chosen)
     page = next(feed(events, begin, limit=read.limit))
     return page.first(_fitting(page))
+
+
+def _piece(blobs: BlobStore, asked: bus.Fetch) -> bus.Piece:
+    with blobs.open(asked.sha256) as content:
+        size = content.seek(0, SEEK_END)
+        content.seek(min(asked.offset, size))
+        return bus.Piece(asked.request, size, content.read(bus.PIECE_BYTES))
 
 
 def _fitting(page: Page) -> int:

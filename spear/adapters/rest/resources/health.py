@@ -11,7 +11,7 @@ from spear.config import Role
 from spear.services.platform import Platform
 
 Healthy = answer("Healthy", status=str, timestamp=str, service=str)
-Followed = answer("Followed", leader=str, leader_head=int | None, behind=int | None, silent_s=float | None)
+Followed = answer("Followed", leader=str, leader_head=int | None, behind=int | None, silent_s=float | None, content=int)
 Ready = answer("Ready", status=str, head=int, version=str, following=fields.Nested(Followed))
 
 
@@ -43,4 +43,4 @@ def _following(platform: Platform, head: int) -> dict[str, Any]:
     behind = None if found.leader_head is None else max(found.leader_head - head, 0)
     silent_s = None if found.silent_s is None else round(found.silent_s, 3)
     told = {"leader": found.leader, "leader_head": found.leader_head, "behind": behind, "silent_s": silent_s}
-    return {"following": told}
+    return {"following": {**told, "content": found.content}}
