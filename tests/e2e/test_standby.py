@@ -230,25 +230,15 @@ def test_an_sms_that_lost_its_end_stops_its_standby_with_a_clear_word(tmp_path: 
         assert len(log_of(standby)[1]) == before
 
 
-LIES = {
-    "a changed state": lambda fact: fact.__setitem__(8, fact[8].replace(b"127", b"128")),
-    "a changed time": lambda fact: fact.__setitem__(4, fact[4] + 1),
-    "another hash": lambda fact: fact.__setitem__(9, bytes(32)),
-    "another position": lambda fact: fact.__setitem__(0, fact[0] + 1),
-}
-
-
-@pytest.mark.parametrize("lie", LIES)
-def test_what_does_not_fit_is_not_stored_and_ends_the_standby(tmp_path: Path, sms: Server, lie: str) -> None:
+def test_what_does_not_fit_is_not_stored_and_ends_the_start(tmp_path: Path, sms: Server) -> None:
     def change(page: Page) -> None:
         for fact in page.get("facts", []):
             if fact[0] == 5:
-                LIES[lie](fact)
+                fact[8] = fact[8].replace(b"127", b"128")
 
     with Liar(sms.bus_port, change) as between:
         standby = standby_of(tmp_path, between.port)
-        line = refused(standby)
-    assert "does not continue this log: event 5: " in line
+        assert "does not continue this log: event 5: the content does not match its hash" in refused(standby)
     assert log_of(standby)[1] == []
 
 
