@@ -33,13 +33,13 @@ class Writers:
     """Take nodes out of work and put them back, one request after the other: who waits for the end, hears what is after it."""
 
     def __init__(self, server: Server, nodes: list[UUID]) -> None:
-        self.written, self._over, self._url = [0] * WRITERS, threading.Event(), server.url
+        self.written, self.pause_s, self._over, self._url = [0] * WRITERS, 0.0, threading.Event(), server.url
         self._threads = [threading.Thread(target=self._write, args=(n, nodes[n])) for n in range(WRITERS)]
         for thread in self._threads:
             thread.start()
 
     def _write(self, number: int, node: UUID) -> None:
-        while not self._over.is_set():
+        while not self._over.wait(self.pause_s):
             for verb in ("drain", "undrain"):
                 with suppress(requests.RequestException):
                     answer = requests.post(f"{self._url}/api/v1/nodes/{node}/{verb}", json={}, timeout=10)
@@ -83,6 +83,7 @@ def test_every_follower_ends_with_every_event_once_in_order_or_an_explicit_gap(t
             server.start(ready_within_s=PATIENCE_S)
         eventually(lambda: sum(writers.written) >= LIVE, within_s=PATIENCE_S)
         end = int(server.get("/ready").json()["head"])
+        writers.pause_s = 0.1
         for process in crowd.values():
             assert process.stdin is not None
             process.stdin.write(f"{end}\n".encode())
