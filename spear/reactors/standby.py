@@ -52,15 +52,19 @@ class Standby:
         except SpearError as error:
             raise StartupError(f"follow: {self._parted(error)}") from error
 
-    def follow(self) -> None:
-        """Copy what comes next, or wait a while for it; raises `SpearError` when this log is no copy of the leader's."""
+    def follow(self) -> bool:
+        """Copy what comes next, or wait a while for it; False when that has to be tried again later.
+
+        Raises `SpearError` when this log is no copy of the leader's.
+        """
         try:
             if self._copy_page() <= self._events.head:
                 self._leader.wait(self._events.head)
             self._note("")
+            return True
         except Unavailable as error:
             self._note(error.message)
-            self._leader.wait(self._events.head)
+            return False
         except SpearError as error:
             raise SpearError(self._parted(error), code=error.code, details=error.details) from error
 

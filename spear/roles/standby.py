@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import gevent
 import zmq.green as zmq
 
 from spear.client import Bus
@@ -23,6 +24,7 @@ from spear.services.following import Following
 log = logging.getLogger(__name__)
 _PATIENCE_S = 2.0
 _FETCH_S = 0.5
+_AGAIN_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +72,16 @@ def _identity(leader: Bus) -> bytes:
 
 
 def start(standby: Standby, fetcher: Fetcher, loops: Loops, failed: Callable[[str], None]) -> None:
-    """Follow, and bring content behind it, for as long as the process lives; `failed` is told when its log turns out to be no copy of the SMS's."""
+    """Follow, and bring content behind it, for as long as the process lives.
+
+    `failed` is told when its log turns out to be no copy of the SMS's.
+    """
 
     def main() -> None:
         try:
             while True:
-                standby.follow()
+                if not standby.follow():
+                    gevent.sleep(_AGAIN_S)
         except SpearError as error:
             failed(f"follow: {error.message}")
 
@@ -88,7 +94,7 @@ def remember(config: Config, *, head: int) -> None:
     marker = _marker(config)
     if config.follow is not None:
         marker.write_text(f"tcp://{config.follow}\n")
-    elif marker.exists():
+    elif marker.exists() and config.role is not Role.SPEARLET:
         log.warning("promoted at position %d: no longer a standby of %s", head, marker.read_text().strip())
         marker.unlink()
 

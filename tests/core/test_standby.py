@@ -85,7 +85,7 @@ def test_a_copy_goes_on_where_it_was_stopped_and_waits_for_a_leader_that_is_away
     with copying(tmp_path / "b", leader) as (log, standby):
         leader.away = True
         standby.catch_up(quiet)
-        standby.follow()
+        assert not standby.follow()
         assert log.head == 7
         leader.away = False
         standby.catch_up(quiet)

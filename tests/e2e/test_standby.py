@@ -1,5 +1,6 @@
 """A standby and its SMS as two real processes: the same log at two places, until one of them takes over."""
 
+import json
 import re
 import shutil
 import signal
@@ -56,7 +57,7 @@ def ready(server: Server) -> dict[str, Any]:
 
 def level(sms: Server, standby: Server) -> int:
     """The head of both, once it is the same."""
-    eventually(lambda: ready(standby)["head"] == ready(sms)["head"])
+    eventually(lambda: ready(standby)["head"] == ready(sms)["head"], within_s=30)
     return int(ready(sms)["head"])
 
 
@@ -295,6 +296,19 @@ def test_content_that_is_not_what_its_name_says_is_not_kept_and_what_was_not_bro
         standby.start()
         eventually(lambda: fetched(sms, standby))
         assert standby.get(f"/api/v1/files/{ident}").content == good
+
+
+def test_an_encrypted_bus_is_followed_with_its_key_and_without_it_not_at_all(tmp_path: Path) -> None:
+    with Server(tmp_path / "sms", "--bus-addr", "127.1:0", "--insecure", role="sms") as sms:
+        write(sms, 3)
+        told = re.findall(r"the bus listens on port (\d+),.*public key ([^\s\"]+)", sms.output())
+        port, key = told[-1]
+        standby = standby_of(tmp_path, int(port))
+        assert "a new standby needs its SMS" in refused(standby)
+        (tmp_path / "key.toml").write_text(f"follow_key = {json.dumps(key)}\n")
+        standby.flags = (*standby.flags, "--config", str(tmp_path / "key.toml"))
+        with standby:
+            level(sms, standby)
 
 
 def test_a_new_standby_needs_its_sms_and_only_an_sms_can_be_one(tmp_path: Path) -> None:
