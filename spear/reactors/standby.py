@@ -3,7 +3,7 @@
 import logging
 from typing import Any, Protocol
 
-from spear.errors import CursorGap, CursorReset, SpearError, StartupError, Unavailable
+from spear.errors import CursorGap, CursorReset, Forbidden, SpearError, StartupError, Unauthenticated, Unavailable
 from spear.events.log import EventLog
 from spear.events.record import Recorded
 from spear.projections.views import Progress
@@ -12,6 +12,7 @@ from spear.protocols.cursor import Cursor, mark_of
 from spear.services.following import Following
 
 log = logging.getLogger(__name__)
+_LATER = (Unavailable, Unauthenticated, Forbidden)  # what the SMS, or who cares for it, may put right
 _ANEW = "nothing was changed here; to make a new copy, start with an empty data directory"
 
 
@@ -47,7 +48,7 @@ class Standby:
             while self._events.head < head:
                 progress(self._events.head - start, head - start)
                 self._copy_page()
-        except Unavailable as error:
+        except _LATER as error:
             self._note(error.message)
         except SpearError as error:
             raise StartupError(f"follow: {self._parted(error)}") from error
@@ -62,7 +63,7 @@ class Standby:
                 self._leader.wait(self._events.head)
             self._note("")
             return True
-        except Unavailable as error:
+        except _LATER as error:
             self._note(error.message)
             return False
         except SpearError as error:

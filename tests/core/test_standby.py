@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from spear.errors import Corrupt, StartupError, Unavailable
+from spear.errors import Corrupt, Forbidden, SpearError, StartupError, Unauthenticated, Unavailable
 from spear.events import chain
 from spear.events.feed import feed, start
 from spear.events.log import EventLog
@@ -28,11 +28,12 @@ class FromLog:
     """A leader's bus without a bus; `lie` changes what it says of the event at position 5."""
 
     def __init__(self, log: EventLog, lie: Lie = lambda fact: fact) -> None:
-        self._log, self._lie, self.away = log, lie, False
+        self._log, self._lie = log, lie
+        self.refuses: SpearError | None = None
 
     def read(self, *, cursor: str = "", after: int = 0, limit: int = 7) -> bus.Page[Recorded]:
-        if self.away:
-            raise Unavailable("nobody answers")
+        if self.refuses is not None:
+            raise self.refuses
         page = next(feed(self._log, start(self._log, cursor=cursor, after=after, chosen=EVERYTHING), limit=limit))
         facts = [self._lie(fact) if fact.position == 5 else fact for fact in page.facts]
         return bus.Page(1, facts, page.previous, str(page.cursor), self._log.head, 0)
@@ -77,17 +78,18 @@ def test_a_copy_has_the_same_id_events_hashes_and_views_and_grows_with_its_sourc
         assert compare(tmp_path / "a" / VIEWS, tmp_path / "b" / VIEWS) == {}
 
 
-def test_a_copy_goes_on_where_it_was_stopped_and_waits_for_a_leader_that_is_away(tmp_path, source):
+@pytest.mark.parametrize("kind", [Unavailable, Unauthenticated, Forbidden])
+def test_a_copy_goes_on_where_it_was_stopped_and_waits_for_a_leader_that_does_not_answer_it(tmp_path, source, kind):
     leader = FromLog(source)
     with copying(tmp_path / "b", leader) as (log, standby):
         standby.follow()
         assert log.head == 7
     with copying(tmp_path / "b", leader) as (log, standby):
-        leader.away = True
+        leader.refuses = kind("not now")
         standby.catch_up(quiet)
         assert not standby.follow()
         assert log.head == 7
-        leader.away = False
+        leader.refuses = None
         standby.catch_up(quiet)
         assert rows(log) == rows(source)
 
