@@ -12,6 +12,7 @@ import requests
 
 from tests.server import SAMPLES, Server
 
+LISTENING, NOT_ACCEPTED = "0A", "0"  # in /proc/net/tcp
 __all__ = ["SAMPLES", "Api", "listening", "serving"]
 
 
@@ -50,6 +51,13 @@ class Api(Server):
         for descriptor in Path(f"/proc/{self.pid}/fd").iterdir():
             with suppress(FileNotFoundError):
                 yield os.readlink(descriptor)
+
+    def connections(self) -> int:
+        """How many it has accepted and still has."""
+        self.session.close()
+        table = [line.split() for line in Path(f"/proc/{self.pid}/net/tcp").read_text().splitlines()[1:]]
+        own = [line for line in table if line[1].endswith(f":{self.port:04X}")]
+        return sum(line[3] != LISTENING and line[9] != NOT_ACCEPTED for line in own)
 
     def restart(self) -> None:
         """Stop in order and serve the same directory again."""

@@ -11,6 +11,7 @@ import requests
 
 from spear.adapters.rest.access import ROUTES, markdown
 from spear.domain.token import TokenRole
+from tests.rest._sockets import HANDSHAKE, Raw
 from tests.rest.conftest import NODE, done, refused
 from tests.server import ROOT, Server, events_of
 
@@ -161,6 +162,17 @@ def test_an_agent_that_is_there_runs_only_for_whom_it_may(closed: Closed) -> Non
     )
     assert done(closed.get("/api/v1/executions", headers=headers))["total_count"] == 0
     assert closed.as_(closed.tokens["client"], "POST", "/e/guarded").status_code == 200
+
+
+def test_a_page_brings_its_token_as_a_protocol_that_is_never_chosen(closed: Closed) -> None:
+    offered = {name: f"spear.v1, bearer.{token}" for name, token in {**closed.tokens, "": "wrong"}.items()}
+    with Raw(closed, "/api/v1/events/ws", **{"Sec-WebSocket-Protocol": offered["operator"]}) as raw:
+        assert b"Sec-WebSocket-Protocol: spear.v1\r\n" in raw.head and b"bearer." not in raw.head
+    for name, status in {"": 401, "client": 403}.items():
+        answer = closed.get("/api/v1/events/ws", headers={**HANDSHAKE, "Sec-WebSocket-Protocol": offered[name]})
+        assert answer.status_code == status, answer.text
+    refused(closed.get("/api/v1/events/ws", headers=HANDSHAKE), 401, "UNAUTHENTICATED")
+    assert not any(token in closed.output() for token in closed.tokens.values())
 
 
 def test_a_revoked_token_opens_nothing_at_once(closed: Closed) -> None:

@@ -13,6 +13,7 @@ import requests
 from spear.events.recorder import checksummed_vfs
 from spear.protocols.cursor import Cursor
 from tests.rest._server import listening, serving
+from tests.rest._sockets import closed, connected, heard
 
 
 @pytest.fixture(scope="module")
@@ -106,12 +107,19 @@ def ending(server, path, **options):
     return last.event, last.data
 
 
-def test_a_cursor_of_another_server_is_reset_on_both_doors(server, tmp_path):
+def goodbye(server, cursor):
+    """The last message of a WebSocket that ends by itself, and how it ends."""
+    with connected(server, f"/api/v1/events/ws?cursor={cursor}") as client:
+        return heard(client), *closed(client)
+
+
+def test_a_cursor_of_another_server_is_reset_on_every_door(server, tmp_path):
     with serving(tmp_path / "other") as other:
         cursor = page(server, noun="object")["next_cursor"]
         told = refusal(other, 409, "CURSOR_RESET", cursor=cursor)
         assert told["details"]["reason"] == "other_log"
         assert ending(other, f"/events?cursor={cursor}") == ("reset", told)
+        assert goodbye(other, cursor) == (told, 4409, "CURSOR_RESET")
         anew = page(other, cursor=told["details"]["cursor"])
         assert anew["events"] == page(other, noun="object")["events"]
 
@@ -140,7 +148,7 @@ def test_a_restored_server_resets_cursors_from_the_time_that_was_undone(tmp_path
         assert page(server, cursor=kept)["events"][0]["position"] == Cursor.parse(kept).position + 1
 
 
-def test_a_cursor_below_the_floor_is_a_gap_on_both_doors_and_goes_on_behind_it(tmp_path):
+def test_a_cursor_below_the_floor_is_a_gap_on_every_door_and_goes_on_behind_it(tmp_path):
     with serving(tmp_path / "data", "--role", "sms") as server:
         write(server, 20)
         early = page(server, limit=3)["next_cursor"]
@@ -153,6 +161,7 @@ def test_a_cursor_below_the_floor_is_a_gap_on_both_doors_and_goes_on_behind_it(t
         assert (told["details"]["missing_from"], told["details"]["missing_to"]) == (4, 10)
         assert told["details"]["where"] in told["message"]
         assert ending(server, f"/events?cursor={early}") == ("gap", told)
+        assert goodbye(server, early) == (told, 4409, "CURSOR_GAP")
         assert page(server, cursor=told["details"]["cursor"])["events"][0]["position"] == 11
 
 

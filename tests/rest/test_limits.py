@@ -3,7 +3,6 @@
 import select
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -22,7 +21,6 @@ min_bytes_per_s = 100000
 """
 HELLO = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
 STREAM = b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
-LISTENING, NOT_ACCEPTED = "0A", "0"  # in /proc/net/tcp
 UPLOAD = b"POST /api/v1/files HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
 
 
@@ -106,24 +104,16 @@ def test_a_large_body_that_comes_fast_enough_is_taken(strict: Api) -> None:
     done(strict.post("/files", data=content))
 
 
-def connections(server: Api) -> int:
-    """How many it has accepted and still has."""
-    server.session.close()
-    table = [line.split() for line in Path(f"/proc/{server.pid}/net/tcp").read_text().splitlines()[1:]]
-    own = [line for line in table if line[1].endswith(f":{server.port:04X}")]
-    return sum(line[3] != LISTENING and line[9] != NOT_ACCEPTED for line in own)
-
-
 def test_who_takes_nothing_of_an_answer_is_left(strict: Api) -> None:
     assert strict.put("/objects/large", data=b"x" * 30_000_000).status_code in (200, 201)
-    eventually(lambda: connections(strict) == 0)
+    eventually(lambda: strict.connections() == 0)
     with socket.socket() as lazy:
         lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         lazy.connect(("127.0.0.1", strict.port))
         lazy.sendall(b"GET /api/v1/objects/large HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert lazy.recv(12) == b"HTTP/1.1 200"
         served(strict)
-        eventually(lambda: connections(strict) == 0)
+        eventually(lambda: strict.connections() == 0)
     assert "Traceback" not in strict.output()
 
 
@@ -142,7 +132,7 @@ def test_a_flood_of_silent_connections_stops_nobody_and_costs_a_bounded_amount(s
     for _ in range(20):
         flood = [small.connection() for _ in range(100)]
         served(small)
-        eventually(lambda: connections(small) <= 8)
+        eventually(lambda: small.connections() <= 8)
         for connection in flood:
             connection.close()
     assert small.rss_mb < memory + 20
@@ -150,7 +140,7 @@ def test_a_flood_of_silent_connections_stops_nobody_and_costs_a_bounded_amount(s
 
 
 def test_of_the_waiting_the_longest_is_given_up_first(small: Api) -> None:
-    eventually(lambda: connections(small) == 0)
+    eventually(lambda: small.connections() == 0)
     waiting = [small.connection() for _ in range(8)]
     for connection in reversed(waiting):
         connection.sendall(HELLO + b"\r\n")
@@ -162,7 +152,7 @@ def test_of_the_waiting_the_longest_is_given_up_first(small: Api) -> None:
 
 
 def test_when_all_connections_are_busy_one_more_hears_so(small: Api) -> None:
-    eventually(lambda: connections(small) == 0)
+    eventually(lambda: small.connections() == 0)
     busy = [small.connection() for _ in range(8)]
     for connection in busy:
         connection.sendall(STREAM)
@@ -172,4 +162,4 @@ def test_when_all_connections_are_busy_one_more_hears_so(small: Api) -> None:
     assert answer.startswith(b"HTTP/1.1 503 ") and b"all connections are in use" in answer
     for connection in busy:
         connection.close()
-    eventually(lambda: connections(small) == 0)
+    eventually(lambda: small.connections() == 0)

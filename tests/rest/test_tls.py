@@ -2,13 +2,15 @@
 
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import requests
 import trustme
+import websocket
 
 from tests.rest.conftest import done
 from tests.server import Server
@@ -75,6 +77,15 @@ def mutual(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates)
 def test_a_certificate_that_the_client_ca_signed_opens_rest_and_the_admin(mutual: Encrypted) -> None:
     done(mutual.get("/api/v1/nodes"))
     assert mutual.get(f"https://127.0.0.1:{mutual.admin_port}/admin").status_code == 200
+
+
+def test_a_websocket_is_encrypted_too_and_both_sides_speak_at_once(mutual: Encrypted) -> None:
+    url, shown = f"wss://127.0.0.1:{mutual.port}/api/v1/events/ws", {"ca_certs": mutual.ca, "certfile": mutual.shown}
+    with closing(websocket.create_connection(url, timeout=20, sslopt=shown, suppress_origin=True)) as client:
+        for number in range(1, 4):
+            client.ping()
+            found = done(mutual.get("/api/v1/events", params={"after": str(number - 1), "limit": "1"}))["events"]
+            assert msgspec.json.decode(client.recv()) == found[0]
 
 
 @pytest.mark.parametrize("shown", ["nothing", "a stranger's"])

@@ -7,6 +7,7 @@ from flask import Flask, request
 
 from spear.adapters.rest.requests import CALLER, Environ
 from spear.adapters.rest.server import OPEN
+from spear.adapters.rest.upgrade import bring_token
 from spear.domain.token import TokenRole
 from spear.services.tokens import ANYBODY, Caller, Tokens
 
@@ -29,6 +30,7 @@ ROUTES: tuple[tuple[str, str, str], ...] = (
     ("POST", "/api/v1/executions/<execution_id>/terminate", "operator"),
     ("GET", "/api/v1/tasks", "operator node client"),
     ("GET", "/api/v1/tasks/<task_id>", "operator node client"),
+    ("GET", "/api/v1/tasks/<task_id>/ws", "operator node client"),
     ("POST", "/api/v1/tasks", "operator"),
     ("PUT", "/api/v1/tasks/<task_id>", "operator"),
     ("DELETE", "/api/v1/tasks/<task_id>", "operator"),
@@ -79,6 +81,7 @@ ROUTES: tuple[tuple[str, str, str], ...] = (
     ("POST", "/api/v1/placement/invocations/place", "operator node"),
     ("POST", "/api/v1/placement/invocations/report-outcome", "operator node"),
     ("GET", "/api/v1/events", "operator"),
+    ("GET", "/api/v1/events/ws", "operator"),
     ("GET", "/api/v1/tokens", "admin"),
     ("POST", "/api/v1/tokens", "admin"),
     ("DELETE", "/api/v1/tokens/<name>", "admin"),
@@ -138,6 +141,8 @@ def install(app: Flask, tokens: Tokens) -> None:
     @app.before_request
     def check() -> None:
         environ, rule = request.environ, request.url_rule
+        if "HTTP_UPGRADE" in environ:
+            bring_token(environ)
         if rule is None:
             access.admit_nowhere(environ)
             return

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from flask import Flask, Response
+from flask import Flask, Request, Response
 from flask.json.provider import JSONProvider
+from werkzeug.routing import MapAdapter
 
 from spear.adapters.rest import access, docs, errors, gateway, rules
 from spear.adapters.rest.resources import (
@@ -22,13 +23,14 @@ from spear.adapters.rest.resources import (
     nodes,
     objects,
     placement,
+    task_status,
     tasks,
     tokens,
 )
 from spear.services.platform import Platform
 
 RESOURCES = (
-    nodes, tasks, instances, executions, logs, placement, files, objects, mcp_servers, backends, ai_models, deployments,
+    nodes, tasks, task_status, instances, executions, logs, placement, files, objects, mcp_servers, backends, ai_models, deployments,
     events, tokens, gateway, health,
 )  # fmt: skip
 
@@ -47,6 +49,12 @@ class _Json(JSONProvider):
 class _App(Flask):
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func  # no view here is a coroutine; Flask would look into each one on every request
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        adapter = super().create_url_adapter(request)
+        if adapter is not None:
+            adapter.websocket = False  # a route for WebSockets is a route: it says itself what a handshake lacks
+        return adapter
 
 
 def make_app(platform: Platform) -> Flask:

@@ -1,7 +1,6 @@
 """A WSGI server on gevent that answers small requests without delay, bears no flood, and stops without cutting answers off."""
 
 import logging
-import math
 import os
 import socket
 import ssl
@@ -18,7 +17,7 @@ import msgspec
 from gevent.pywsgi import LoggingLogAdapter, WSGIHandler, WSGIServer
 
 from spear.adapters.rest._fields import HeadTooLarge, plain, read_lines
-from spear.adapters.rest._wire import Wire
+from spear.adapters.rest._wire import Line, Wire
 from spear.config import Address, Http, Tls
 from spear.errors import StartupError
 
@@ -27,6 +26,7 @@ Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 MAX_REQUEST_LINE = 16_384
 LAST_ANSWERS_S = 1.0
 OPEN = "spear.open"  # in the environ of a listener at which nobody needs a token
+LEAVE = "spear.leave"  # in the environ of a request that may leave HTTP: call it for the `Line`, and answer nothing
 _SMALL = 64 * 1024
 _GIVEN_UP = object()
 
@@ -62,8 +62,9 @@ class _Handler(WSGIHandler):  # type: ignore[misc]
         if self.server.waiting.pop(gevent.getcurrent(), _GIVEN_UP) is _GIVEN_UP:
             self.close_connection = True
             return
-        upgraded = self._connection_upgrade_requested()
-        self._wire.allow(math.inf if upgraded else limits.request_timeout_s, a_byte=1 / limits.min_bytes_per_s)
+        self._wire.allow(limits.request_timeout_s, a_byte=1 / limits.min_bytes_per_s)
+        if self._connection_upgrade_requested():
+            self.environ[LEAVE] = self._leave
         self.server.answering += 1
         try:
             super().handle_one_response()
@@ -71,6 +72,11 @@ class _Handler(WSGIHandler):  # type: ignore[misc]
             self.server.answering -= 1
             if self._wire.failed:
                 self.close_connection = True
+
+    def _leave(self) -> Line:
+        self.close_connection = True
+        patience_s, leaving = self.server.limits.idle_timeout_s, self.server.leaving
+        return Line(self.socket, self._wire, self.rfile, patience_s=patience_s, leaving=leaving)
 
     def _handle_client_error(self, ex: Exception) -> Any:
         if isinstance(ex, TimeoutError):
@@ -122,6 +128,7 @@ class _Server(WSGIServer):  # type: ignore[misc]
     def __init__(self, *args: Any, limits: Http, **options: Any) -> None:
         self.limits, self.answering, self._open = limits, 0, 0
         self.waiting: dict[gevent.Greenlet, None] = {}
+        self.leaving: set[Callable[[], None]] = set()
         super().__init__(*args, **options)
 
     def do_handle(self, sock: socket.socket, address: Any) -> None:
@@ -194,9 +201,11 @@ class HttpServer:
         self._server.start()
 
     def stop_accepting(self) -> None:
-        """Take no more connections; those that there are go on."""
+        """Take no more connections; those that there are go on, but for those that left HTTP: they are told."""
         if self._server is not None:
             self._server.close()
+            for leave in tuple(self._server.leaving):
+                leave()
         self._listener.close()
 
     def close(self) -> None:
