@@ -17,6 +17,7 @@ from admin.client import Api
 from spear.adapters.bus.server import BusServer
 from spear.adapters.hub import HubBell
 from spear.adapters.rest.app import make_app
+from spear.adapters.rest.dialing import NodeStreams
 from spear.adapters.rest.guard import Guard, Login
 from spear.adapters.rest.server import OPEN, HttpServer, Wsgi
 from spear.adapters.rpc.app import make_services
@@ -26,13 +27,12 @@ from spear.adapters.runtimes.table import RUNTIMES
 from spear.adapters.storage.artifacts import SmsFiles
 from spear.adapters.storage.blobs import FileBlobStore
 from spear.adapters.storage.logs import FileLogStore
-from spear.adapters.system import Machine, SystemClock, SystemIds, new_secret, own_ip
+from spear.adapters.system import Machine, SystemClock, SystemIds, new_secret, new_session_token, own_ip
 from spear.adapters.threads import GeventThreads, native_threads
 from spear.config import Address, Config, Role, Tls
 from spear.errors import SpearError, StartupError
 from spear.events.lock import DirectoryLock
 from spear.events.log import EventLog
-from spear.events.record import Origin
 from spear.ports import Limits, Runtime
 from spear.projections.fleet import Fleet
 from spear.projections.reader import Reader
@@ -46,6 +46,7 @@ from spear.roles import sms, spearlet, standby
 from spear.roles.loops import Loops, loops
 from spear.scheduling.placement import LeastUsed
 from spear.services.content import Contents
+from spear.services.endpoints import Endpoints
 from spear.services.executions import Executions
 from spear.services.files import Files
 from spear.services.instances import Instances
@@ -55,6 +56,8 @@ from spear.services.placements import Placements
 from spear.services.platform import Platform
 from spear.services.registries import Registries
 from spear.services.runs import Runs, Settings
+from spear.services.sessions import Sessions
+from spear.services.streams import Streams
 from spear.services.tasks import Tasks
 from spear.services.tokens import Tokens
 from spear.services.unit import Unit
@@ -95,7 +98,7 @@ def serving(config: Config, *, failed: Callable[[str], None], progress: Progress
             running.every(0.1, lambda: base.fleet.catch_up(base.clock.now_us()))
             running.every(5.0, _snapshotter(base, config).look)
         stack.callback(rpc.close)
-        stack.callback(_wind_down, platform)
+        stack.callback(spearlet.wind_down, platform)
         rpc.serve(make_services(platform))
         stack.callback(rpc.stop_accepting)
         app = make_app(platform)
@@ -274,6 +277,8 @@ def _platform(
     executions = Executions(
         unit, reader, runs=runs, tasks=tasks, contents=contents, placements=placements, ids=ids, spawn=spawn
     )
+    links = NodeStreams(bell, spawn=spawn)
+    streams = Streams(reader, bell=bell, node=node, links=links, running=runs.has, spawn=spawn)
     timeline = Timeline(base.log, snapshots=base.snapshots, folder=base.data / "as-of", threads=base.threads)
     stack.callback(timeline.close)
     return Platform(
@@ -296,6 +301,9 @@ def _platform(
         tokens=_tokens(base),
         registries=Registries.over(unit, reader, ids=ids),
         following=link.following if link else None,
+        streams=streams,
+        sessions=Sessions(secret=new_session_token, clock=clock),
+        endpoints=Endpoints(base.log, reader, tasks=tasks, executions=executions, streams=streams),
     )
 
 
@@ -391,10 +399,3 @@ def _start_role(platform: Platform, base: Foundation, running: Loops, node: OwnN
 
 def _snapshotter(base: Foundation, config: Config) -> Snapshotter:
     return Snapshotter(base.log, base.snapshots, views=base.views, every=config.snapshot_every, threads=base.threads)
-
-
-def _wind_down(platform: Platform) -> None:
-    reason = "the server is stopping"
-    platform.runs.close(reason, grace_s=platform.config.executions.grace_ms / 1000)
-    for error in platform.instances.stop_all(Origin("bootstrap"), reason):
-        log.warning("the end of an instance is not recorded: %s", error.message)

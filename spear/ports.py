@@ -307,3 +307,27 @@ class TaskSource(Protocol):
     def changes(self, node_uuid: str, *, after: int) -> Iterator[tuple[int, str, TaskChange]]:
         """What happens to this node's tasks, for ever: position, task's id, change. Raise `Refused` for a position that is not there."""
         ...
+
+
+class StreamLink(Protocol):
+    """The user streams of one running execution, seen from its clients' side; one for all of them."""
+
+    def send(self, frame: bytes) -> None:
+        """Bring a frame to the guest; raises `Overloaded` or `Unavailable`, never blocks."""
+        ...
+
+    def frames(self) -> Iterator[list[bytes]]:
+        """What the guest says, until it or the way to it ends; never raises."""
+        ...
+
+    def close(self) -> None:
+        """Nobody listens any more; may be called twice."""
+        ...
+
+
+class StreamLinks(Protocol):
+    """The way to executions on other nodes."""
+
+    def open(self, ip_address: str, http_port: int, execution_id: str) -> StreamLink:
+        """A link to the execution at the node with this address; raises `Unavailable`."""
+        ...

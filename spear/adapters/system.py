@@ -30,6 +30,11 @@ class SystemIds:
         return UUID(int=value & ~(0xF << 76) & ~(0x3 << 62) | 7 << 76 | 2 << 62)
 
 
+def new_session_token() -> str:
+    """256 random bits as the 43 characters that a URL may carry."""
+    return secrets.token_urlsafe(32)
+
+
 def new_secret() -> str:
     """256 random bits as text; the first letters say to people and scanners what it is."""
     return f"spear_{secrets.token_urlsafe(32)}"

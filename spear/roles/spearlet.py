@@ -8,6 +8,7 @@ import gevent
 
 from spear.config import Spearlet
 from spear.errors import SpearError, Unavailable
+from spear.events.record import Origin
 from spear.reactors import janitor
 from spear.reactors.dispatcher import DIED, Dispatcher
 from spear.reactors.follower import Follower
@@ -34,6 +35,14 @@ def start(platform: Platform, loops: Loops, reporter: Reporter) -> None:
     loops.every(
         max(1.0, idle_s / 4), lambda: janitor.stop_idle(platform.instances, clock=platform.clock, idle_s=idle_s)
     )
+
+
+def wind_down(platform: Platform) -> None:
+    """Start nothing more, give what runs its grace, and record what ends."""
+    reason = "the server is stopping"
+    platform.runs.close(reason, grace_s=platform.config.executions.grace_ms / 1000)
+    for error in platform.instances.stop_all(Origin("bootstrap"), reason):
+        log.warning("the end of an instance is not recorded: %s", error.message)
 
 
 def link(sms: Reporter, follower: Follower, loops: Loops, config: Spearlet) -> None:

@@ -8,6 +8,7 @@ from spear.ports import BlobStore, Clock, LogStore
 from spear.projections.reader import Reader
 from spear.projections.timeline import Timeline
 from spear.services.content import Contents
+from spear.services.endpoints import Endpoints
 from spear.services.executions import Executions
 from spear.services.files import Files
 from spear.services.following import Following
@@ -17,6 +18,8 @@ from spear.services.objects import Objects
 from spear.services.placements import Placements
 from spear.services.registries import Registries
 from spear.services.runs import Runs
+from spear.services.sessions import Sessions
+from spear.services.streams import Streams
 from spear.services.tasks import Tasks
 from spear.services.tokens import Tokens
 
@@ -43,4 +46,7 @@ class Platform:
     executions: Executions
     tokens: Tokens
     registries: Registries
+    streams: Streams
+    sessions: Sessions
+    endpoints: Endpoints
     following: Following | None = None  # of a read-only standby

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import requests
@@ -94,6 +95,8 @@ def test_the_log_of_a_spearlet_takes_tokens_too(tmp_path: Path) -> None:
     with spearlet:
         headers = {"Authorization": f"Bearer {token}"}
         done(spearlet.get("/api/v1/tasks", headers=headers))
+        streams = spearlet.get(f"/api/v1/executions/{uuid4()}/streams/ws", headers={**HANDSHAKE, **headers})
+        refused(streams, 403, "FORBIDDEN", "without a session's token")
 
 
 def test_a_door_that_nobody_could_open_is_not_served(tmp_path: Path) -> None:

@@ -75,6 +75,8 @@ def test_every_route_is_documented(document: dict[str, Any]) -> None:
         "executions/{execution_id}/terminate": "post",
         "executions/{execution_id}/logs": "get",
         "executions/{execution_id}/placement": "get",
+        "executions/{execution_id}/streams/session": "post",
+        "executions/{execution_id}/streams/ws": "get",
         "placement/invocations/place": "post",
         "placement/invocations/report-outcome": "post",
         "placement/why-not": "get",
@@ -86,7 +88,11 @@ def test_every_route_is_documented(document: dict[str, Any]) -> None:
         "tokens": "get post",
         "tokens/{name}": "delete",
     }
-    paths = {f"/api/v1/{path}": methods for path, methods in v1.items()} | {"/health": "get", "/ready": "get"}
+    paths = {f"/api/v1/{path}": methods for path, methods in v1.items()} | {
+        "/health": "get",
+        "/ready": "get",
+        "/e/{endpoint}/ws": "get",
+    }
     for path, methods in paths.items():
         assert set(document["paths"][path]) - {"parameters"} >= set(methods.split()), path
 

@@ -23,6 +23,7 @@ from spear.adapters.rest.resources import (
     nodes,
     objects,
     placement,
+    streams,
     task_status,
     tasks,
     tokens,
@@ -30,8 +31,8 @@ from spear.adapters.rest.resources import (
 from spear.services.platform import Platform
 
 RESOURCES = (
-    nodes, tasks, task_status, instances, executions, logs, placement, files, objects, mcp_servers, backends, ai_models, deployments,
-    events, tokens, gateway, health,
+    nodes, tasks, task_status, instances, executions, logs, placement, files, objects, mcp_servers, backends, ai_models,
+    deployments, events, tokens, gateway, streams, health,
 )  # fmt: skip
 
 

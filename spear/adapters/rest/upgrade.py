@@ -14,7 +14,7 @@ from wsproto.utilities import generate_accept_token
 from spear.adapters.rest.requests import Environ
 from spear.adapters.rest.schemas import AT_THE_DOOR, Resource, V, errors
 from spear.adapters.rest.server import LEAVE
-from spear.adapters.rest.websocket import INTERNAL, TRY_AGAIN, Closed, Hear, Message, Say, Socket, _deaf
+from spear.adapters.rest.websocket import INTERNAL, TRY_AGAIN, Closed, Hear, Message, Say, Socket, deaf
 from spear.config import Http
 from spear.errors import CursorGap, CursorReset, Malformed, Overloaded, SpearError, Unavailable
 
@@ -84,6 +84,10 @@ def _is_key(text: str) -> bool:
         return False
 
 
+def _nothing() -> None:
+    """Nothing is left to do."""
+
+
 class Sockets:
     """The conversations of one kind that are open now: at most `most`, in `protocol` when it is offered."""
 
@@ -91,11 +95,12 @@ class Sockets:
         self._limits, self._protocol, self._most_bytes, self._most = limits, protocol, most_bytes, most
         self._open = 0
 
-    def answer(self, say: Say, hear: Hear = _deaf) -> Response:
-        """Begin a conversation; raises `Overloaded` when too many are open."""
+    def answer(self, say: Say, hear: Hear = deaf, *, done: Callable[[], None] = _nothing) -> Response:
+        """Begin a conversation, and call `done` when it is over; raises `Overloaded` when too many are open."""
         if self._open >= self._most:
+            done()
             raise Overloaded(f"{self._open} WebSockets are open, which is the limit; try again later", retry_after_s=5)
-        return _Upgraded(self, say, hear)
+        return _Upgraded(self, say, hear, done)
 
     def _head(self, environ: Environ, response: Response) -> bytes:
         headers = {
@@ -121,6 +126,7 @@ class Sockets:
             return  # it went away before it was answered
         finally:
             self._open -= 1
+            response.done()
 
 
 def _guarded(say: Say) -> Say:
@@ -139,9 +145,9 @@ def told(error: SpearError) -> Message:
 class _Upgraded(Response):
     """An answer that is a conversation: it is held when the request is done with."""
 
-    def __init__(self, sockets: Sockets, say: Say, hear: Hear) -> None:
+    def __init__(self, sockets: Sockets, say: Say, hear: Hear, done: Callable[[], None]) -> None:
         super().__init__(status=101)
-        self._sockets, self.say, self.hear = sockets, say, hear
+        self._sockets, self.say, self.hear, self.done = sockets, say, hear, done
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterator[bytes]:
         self._sockets.hold(environ, self)

@@ -3,13 +3,13 @@
 import logging
 from collections.abc import Callable, Generator
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from time import monotonic
 
 import gevent
 from gevent.event import AsyncResult
 from gevent.lock import Semaphore
-from wsproto.connection import SERVER, Connection, ConnectionState, ConnectionType
+from wsproto import WSConnection
+from wsproto.connection import SERVER, Connection, ConnectionState
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessage
 from wsproto.utilities import LocalProtocolError
 
@@ -20,32 +20,33 @@ Message = str | bytes
 Say = Generator[list[Message], None, None]
 Hear = Callable[[Message], None]
 NORMAL, GOING_AWAY, ABNORMAL, POLICY, TOO_BIG, INTERNAL, TRY_AGAIN = 1000, 1001, 1006, 1008, 1009, 1011, 1013
+_MOST_UNHEARD = 1024 * 1024
 PARTING_S = 0.8  # less than a server that stops waits for its last answers
 
 
-@dataclass
 class Closed(Exception):
     """Ends a conversation with a code and a reason; raised by whoever says or hears something."""
 
-    code: int
-    reason: str = ""
+    def __init__(self, code: int, reason: str = "") -> None:
+        super().__init__(reason)
+        self.code, self.reason = code, reason
 
 
-def _deaf(message: Message) -> None:
+def deaf(message: Message) -> None:
     """Whatever it says, nobody listens."""
 
 
 class Socket:
     """A conversation that takes messages of at most `most_bytes`; who is silent for `idle_s` despite a ping is left."""
 
-    def __init__(self, line: Line, *, most_bytes: int, idle_s: float, kind: ConnectionType = SERVER) -> None:
+    def __init__(self, line: Line, *, most_bytes: int, idle_s: float, frames: WSConnection | None = None) -> None:
         self._line, self._most_bytes, self._idle_s = line, most_bytes, idle_s
-        self._frames = Connection(kind)
+        self._frames = frames or Connection(SERVER)
         self._sending = Semaphore()
         self._end: AsyncResult = AsyncResult()
         self._heard = bytearray()
 
-    def converse(self, say: Say, hear: Hear = _deaf) -> Closed:
+    def converse(self, say: Say, hear: Hear = deaf) -> Closed:
         """Say everything and hear everything until one side ends it or the server stops; why it ended."""
         sides = [gevent.spawn(self._say, say), gevent.spawn(self._listen, hear)]
         for side in sides:
@@ -94,10 +95,12 @@ class Socket:
 
     def _listen(self, hear: Hear) -> None:
         try:
-            while data := self._read():
-                self._frames.receive_data(data)
+            while True:
                 for event in self._frames.events():
                     self._take(event, hear)
+                if not (data := self._read()):
+                    break
+                self._frames.receive_data(data)
             self.end(Closed(ABNORMAL, "the connection ended"))
         except Closed as ended:
             self.end(ended)
@@ -133,6 +136,15 @@ class Socket:
         gevent.killall(sides)
         with suppress(OSError, LocalProtocolError):
             self._line.write(self._frames.send(CloseConnection(ended.code, ended.reason)))
-            deadline = monotonic() + PARTING_S
-            while self._frames.state is not ConnectionState.CLOSED and self._line.read(deadline - monotonic()):
-                pass  # a connection that is closed on unread bytes would take the goodbye back
+            self._await_goodbye(monotonic() + PARTING_S)
+
+    def _await_goodbye(self, deadline: float) -> None:
+        """Read on for a while: a connection that is closed on unread bytes would take our goodbye back."""
+        left = _MOST_UNHEARD
+        while self._frames.state is not ConnectionState.CLOSED and left > 0:
+            if not (data := self._line.read(deadline - monotonic())):
+                return
+            left -= len(data)
+            self._frames.receive_data(data)
+            for _ in self._frames.events():
+                pass

@@ -1,0 +1,107 @@
+"""What user streams are made of: pipes that are bounded and lose nothing, and tokens that are good once and not for long."""
+
+import itertools
+import threading
+
+import pytest
+
+from spear.errors import Forbidden, Overloaded, Unauthenticated
+from spear.events._bell import ThreadBell
+from spear.protocols import ssf
+from spear.services import streams
+from spear.services.pipes import Pipe
+from spear.services.sessions import EXPIRES_IN_MS, Sessions
+from spear.services.streams import Attachment
+from tests.crash._support import SteadyClock
+
+
+def test_a_pipe_takes_no_more_than_its_bytes_until_somebody_reads():
+    pipe = Pipe(ThreadBell(), most_bytes=10)
+    assert pipe.put(b"12345") and pipe.put(b"67890") and not pipe.put(b"x")
+    assert pipe.take() == [b"12345", b"67890"]
+    assert pipe.put(b"1234567890")
+
+
+def test_a_closed_pipe_gives_what_waits_and_then_its_end():
+    pipe = Pipe(ThreadBell())
+    assert pipe.take(0) == []
+    pipe.put(b"last")
+    pipe.close()
+    assert not pipe.put(b"late")
+    assert pipe.take() == [b"last"] and pipe.take() is None
+
+
+def test_a_pipe_between_threads_loses_nothing_and_keeps_the_order():
+    pipe, sent = Pipe(ThreadBell(), most_bytes=64), [b"%d" % number for number in range(5000)]
+
+    def write():
+        for frame in sent:
+            while not pipe.put(frame):
+                pass
+        pipe.close()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    found = list(itertools.chain.from_iterable(iter(pipe.take, None)))
+    writer.join()
+    assert found == sent
+
+
+class Wire:
+    """A link that keeps what is sent."""
+
+    def __init__(self):
+        self.sent = []
+
+    def send(self, frame):
+        self.sent.append(ssf.read(frame).stream_id)
+
+
+def test_stream_ids_of_many_clients_never_meet_and_are_not_given_out_again_at_once(monkeypatch):
+    monkeypatch.setattr(ssf, "LONGEST_ID", 4)
+    relay = streams._Relay("e", Wire())
+    one, two = (Attachment(relay, None, lambda: None) for _ in range(2))
+    for client, stream_id in ((one, 9), (two, 9), (one, 9), (one, 8)):
+        client.send(stream_id, ssf.make(2, stream_id))
+    one.release(9)
+    two.send(7, ssf.make(2, 7))
+    two.send(6, ssf.make(2, 6))  # after the last id the first free one
+    assert relay.link.sent == [1, 2, 1, 3, 4, 1]
+    with pytest.raises(Overloaded, match="no stream id"):
+        one.send(1, ssf.make(2, 1))
+    two.close()
+    one.send(1, ssf.make(2, 1))
+
+
+@pytest.fixture
+def clock():
+    return SteadyClock()
+
+
+@pytest.fixture
+def sessions(clock):
+    return Sessions(secret=map("token-{}".format, itertools.count()).__next__, clock=clock)
+
+
+def test_a_token_is_good_once_for_its_execution_and_not_after_a_minute(sessions, clock):
+    token, late = sessions.issue("a"), sessions.issue("a")
+    with pytest.raises(Forbidden):
+        sessions.redeem(token, "b")
+    sessions.redeem(token, "a")
+    for bad in (token, "other"):
+        with pytest.raises(Unauthenticated):
+            sessions.redeem(bad, "a")
+    clock.time_us += EXPIRES_IN_MS * 1000
+    with pytest.raises(Unauthenticated):
+        sessions.redeem(late, "a")
+
+
+def test_tokens_that_nobody_uses_are_bounded_and_make_room_when_they_expire(sessions, clock, monkeypatch):
+    monkeypatch.setattr("spear.services.sessions.MOST", 3)
+    for _ in range(3):
+        sessions.issue("a")
+    with pytest.raises(Overloaded):
+        sessions.issue("a")
+    clock.time_us += EXPIRES_IN_MS * 1000
+    sessions.issue("a")
+    assert len(sessions._good) == 1
