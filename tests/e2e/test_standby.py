@@ -21,6 +21,8 @@ from spear.client import follow
 from spear.events.recorder import ApswRecorder
 from tests.e2e._liar import Liar, Page
 from tests.e2e.test_start import refused
+from tests.rest._sockets import HANDSHAKE, heard
+from tests.rest._sockets import connected as by_websocket
 from tests.rpc._wire import Stub, connected
 from tests.server import Server, events_of, eventually
 
@@ -121,6 +123,16 @@ def test_every_rest_route_that_changes_something_is_refused_with_the_leaders_add
     assert answer.json()["details"] == {"leader": f"tcp://127.0.0.1:{sms.bus_port}"}
     assert "promote this one by a restart without --follow" in answer.json()["message"]
     assert ready(standby)["head"] == before
+
+
+def test_so_is_an_endpoints_websocket_while_the_one_of_events_is_as_good_as_the_leaders(
+    sms: Server, standby: Server
+) -> None:
+    level(sms, standby)
+    answer = standby.get("/e/any/ws", headers=HANDSHAKE)
+    assert (answer.status_code, answer.json()["error"]) == (503, "READ_ONLY_STANDBY")
+    with by_websocket(sms, "/api/v1/events/ws") as one, by_websocket(standby, "/api/v1/events/ws") as other:
+        assert heard(one) == heard(other)
 
 
 def snake(name: str) -> str:
