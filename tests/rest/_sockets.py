@@ -1,7 +1,6 @@
 """Those who speak WebSocket: a client library for what is right, and bytes for what is wrong."""
 
 import base64
-import os
 import socket
 import struct
 from collections.abc import Iterator
@@ -66,7 +65,7 @@ def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, masked: bool =
     head += struct.pack("!H", told) if short == 126 else struct.pack("!Q", told) if short == 127 else b""
     if not masked:
         return head + payload
-    mask = os.urandom(4)
+    mask = b"\x9a\x03\xf1\x5c"
     return head + mask + bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
 
 
