@@ -1,7 +1,6 @@
 """The composition root: from a configuration to a running platform; the only file that names concrete classes."""
 
 import logging
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from spear.adapters.runtimes.table import RUNTIMES
 from spear.adapters.storage.artifacts import SmsFiles
 from spear.adapters.storage.blobs import FileBlobStore
 from spear.adapters.storage.logs import FileLogStore
-from spear.adapters.system import Machine, SystemClock, SystemIds, new_secret, new_session_token, own_ip
+from spear.adapters.system import Machine, SystemClock, SystemIds, new_secret, new_session_token
 from spear.adapters.threads import GeventThreads, native_threads
 from spear.config import Address, Config, Role, Tls
 from spear.errors import SpearError, StartupError
@@ -41,7 +40,7 @@ from spear.projections.timeline import Timeline
 from spear.projections.views import Progress, open_views, quiet
 from spear.reactors.follower import Follower
 from spear.reactors.janitor import Collector, Snapshotter
-from spear.reactors.reporter import Description, OwnLog, Reporter
+from spear.reactors.reporter import OwnLog, Reporter
 from spear.roles import sms, spearlet, standby
 from spear.roles.loops import Loops, loops
 from spear.scheduling.placement import LeastUsed
@@ -316,16 +315,6 @@ def _data_dir(config: Config) -> Path:
     return config.data_dir
 
 
-def _described(config: Config) -> Description:
-    return Description(
-        ip_address=config.spearlet.advertise_ip or own_ip(config.grpc_addr, config.spearlet.sms_grpc_addr),
-        port=config.grpc_addr.port,
-        http_port=config.http_addr.port,
-        name=config.node_name or socket.gethostname(),
-        offers={"runtimes": ",".join(RUNTIMES), "slots": str(config.executions.max_concurrent)},
-    )
-
-
 def _sms(config: Config, stack: ExitStack) -> SmsClient | None:
     if config.role is not Role.SPEARLET or not config.spearlet.connect:
         return None
@@ -381,7 +370,7 @@ def _start_role(platform: Platform, base: Foundation, running: Loops, node: OwnN
     if config.role is not Role.SPEARLET:
         sms.start(platform, running)
     if config.role is not Role.SMS:
-        described = _described(config)
+        described = spearlet.described(config)
         own = OwnLog(platform.nodes, node, identity=base.data / "node_uuid", offers=described.offers)
         reporting = partial(Reporter, node=node, described=described, measure=Machine(config.data_dir).measure)
         spearlet.start(platform, running, reporting(own))

@@ -1,18 +1,21 @@
 """A SPEARlet's own duties: end what died with an earlier process, begin what waits, beat, tidy up."""
 
 import logging
+import socket
 from collections.abc import Iterator
 from time import monotonic
 
 import gevent
 
-from spear.config import Spearlet
+from spear.adapters.runtimes.table import RUNTIMES
+from spear.adapters.system import own_ip
+from spear.config import Config, Spearlet
 from spear.errors import SpearError, Unavailable
 from spear.events.record import Origin
 from spear.reactors import janitor
 from spear.reactors.dispatcher import DIED, Dispatcher
 from spear.reactors.follower import Follower
-from spear.reactors.reporter import Reporter
+from spear.reactors.reporter import Description, Reporter
 from spear.reactors.watchdog import stop_what_died
 from spear.roles.loops import Loops
 from spear.services.platform import Platform
@@ -49,6 +52,17 @@ def link(sms: Reporter, follower: Follower, loops: Loops, config: Spearlet) -> N
     """Keep this node known at its SMS and follow its tasks; a process that cannot reach it for too long ends."""
     loops.spawn(lambda: _keep_known(sms, config))
     loops.spawn(lambda: _keep_following(follower, config))
+
+
+def described(config: Config) -> Description:
+    """What this node says of itself when it registers."""
+    return Description(
+        ip_address=config.spearlet.advertise_ip or own_ip(config.grpc_addr, config.spearlet.sms_grpc_addr),
+        port=config.grpc_addr.port,
+        http_port=config.http_addr.port,
+        name=config.node_name or socket.gethostname(),
+        offers={"runtimes": ",".join(RUNTIMES), "slots": str(config.executions.max_concurrent)},
+    )
 
 
 def _keep_known(sms: Reporter, config: Spearlet) -> None:
