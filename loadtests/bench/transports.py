@@ -9,7 +9,7 @@ from tests.server import Server
 
 EVENTS = 50_000
 ROUNDS = 3
-TARGETS = {"sse": 0.02, "grpc": 0.003, "bus": 0.1, "cli": 0.02}
+TARGETS = {"sse": 0.02, "websocket": 0.02, "grpc": 0.003, "bus": 0.1, "cli": 0.02}
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from urllib.parse import urlencode
 
 import grpc
+import websocket
 
 from spear import client
 from spear.adapters.rpc.follow import AFTER_EVENT
@@ -66,13 +67,13 @@ def over_sse(where: Where, token: str) -> Generator[Heard, None, None]:
                 if line.startswith(b"event: "):
                     kind = line[7:].strip().decode()
                 elif line.startswith(b"data: "):
-                    yield _of_sse(kind, json.loads(line[6:]))
+                    yield _of_json(kind, json.loads(line[6:]))
         except (HTTPException, OSError) as error:
             raise Away(error) from error
     raise Away("the stream ended")
 
 
-def _of_sse(kind: str, data: dict[str, object]) -> Heard:
+def _of_json(kind: str, data: dict[str, object]) -> Heard:
     if kind == "gap":
         told = data["details"]
         assert isinstance(told, dict)
@@ -80,6 +81,19 @@ def _of_sse(kind: str, data: dict[str, object]) -> Heard:
     if kind == "error":  # a server that stops
         raise Away(data)
     return Heard(data["position"], data["previous"], data["cursor"])  # type: ignore[arg-type]
+
+
+def over_websocket(where: Where, token: str) -> Generator[Heard, None, None]:
+    """The WebSocket of events; the token is a cursor."""
+    url = f"ws://127.0.0.1:{where.http}/api/v1/events/ws?{urlencode({'cursor': token} if token else {'after': 0})}"
+    try:
+        with closing(websocket.create_connection(url, timeout=PATIENCE_S, suppress_origin=True)) as connection:
+            while message := connection.recv():
+                data = json.loads(message)
+                yield _of_json({"CURSOR_GAP": "gap"}.get(data.get("error"), "error" if "error" in data else ""), data)
+    except (websocket.WebSocketException, OSError) as error:
+        raise Away(error) from error
+    raise Away("the conversation ended")
 
 
 def over_grpc(where: Where, token: str) -> Generator[Heard, None, None]:
@@ -158,8 +172,9 @@ class Transport(NamedTuple):
 
 
 TRANSPORTS: dict[str, Transport] = {
-    "sse": Transport(over_sse, 18),
-    "grpc": Transport(over_grpc, 12),
-    "bus": Transport(over_bus, 17),
+    "sse": Transport(over_sse, 13),
+    "websocket": Transport(over_websocket, 11),
+    "grpc": Transport(over_grpc, 10),
+    "bus": Transport(over_bus, 13),
     "cli": Transport(over_cli, 3),
 }
