@@ -20,6 +20,7 @@ from spear.adapters.rest.dialing import NodeStreams
 from spear.adapters.rest.guard import Guard, Login
 from spear.adapters.rest.server import OPEN, HttpServer, Wsgi
 from spear.adapters.rpc.app import make_services
+from spear.adapters.rpc.nodes import NodeClients
 from spear.adapters.rpc.server import RpcServer
 from spear.adapters.rpc.sms import SmsClient
 from spear.adapters.runtimes.table import RUNTIMES
@@ -45,10 +46,14 @@ from spear.roles import sms, spearlet, standby
 from spear.roles.loops import Loops, loops
 from spear.scheduling.placement import LeastUsed
 from spear.services.content import Contents
+from spear.services.endings import Endings
 from spear.services.endpoints import Endpoints
 from spear.services.executions import Executions
 from spear.services.files import Files
+from spear.services.forwards import Forwards
+from spear.services.guides import FleetGuide
 from spear.services.instances import Instances
+from spear.services.journeys import Bounds, Guide
 from spear.services.nodes import Nodes, OwnNode
 from spear.services.objects import Objects
 from spear.services.placements import Placements
@@ -255,27 +260,20 @@ def _platform(
     tasks = Tasks(unit, reader, ids=ids, source=client)
     files = Files(unit, reader, base.blobs, ids=ids, max_upload_bytes=config.max_upload_bytes)
     instances = Instances(
-        unit,
-        runtimes=_runtimes(base, config, stack),
-        artifacts=_artifacts(config, files),
-        ids=ids,
-        clock=clock,
-        bell=bell,
-        node=node,
-    )
+        unit, runtimes=_runtimes(base, config, stack), artifacts=_artifacts(config, files), ids=ids, clock=clock,
+        bell=bell, node=node,
+    )  # fmt: skip
+    endings = Endings(unit, contents)
     runs = Runs(
-        unit,
-        instances=instances,
-        contents=contents,
-        logs=logs,
-        clock=clock,
-        bell=bell,
-        node=node,
+        unit, instances=instances, endings=endings, logs=logs, clock=clock, bell=bell, node=node,
         settings=_settings(config),
-    )
+    )  # fmt: skip
+    guide = FleetGuide(placements, nodes)
+    forwards = None if config.role is Role.SPEARLET else _forwards(base, config, endings, guide, spawn, stack)
     executions = Executions(
-        unit, reader, runs=runs, tasks=tasks, contents=contents, placements=placements, ids=ids, spawn=spawn
-    )
+        unit, reader, runs=runs, tasks=tasks, contents=contents, placements=placements, ids=ids, spawn=spawn,
+        forwards=forwards,
+    )  # fmt: skip
     links = NodeStreams(bell, spawn=spawn)
     streams = Streams(reader, bell=bell, node=node, links=links, running=runs.has, spawn=spawn)
     timeline = Timeline(base.log, snapshots=base.snapshots, folder=base.data / "as-of", threads=base.threads)
@@ -296,6 +294,7 @@ def _platform(
         instances=instances,
         placements=placements,
         runs=runs,
+        forwards=forwards,
         executions=executions,
         tokens=_tokens(base),
         registries=Registries.over(unit, reader, ids=ids),
@@ -304,6 +303,15 @@ def _platform(
         sessions=Sessions(secret=new_session_token, clock=clock),
         endpoints=Endpoints(base.log, reader, tasks=tasks, executions=executions, streams=streams),
     )
+
+
+def _forwards(
+    base: Foundation, config: Config, endings: Endings, guide: Guide, spawn: Spawn, stack: ExitStack
+) -> Forwards:
+    clients = NodeClients(max_message_bytes=config.grpc_max_message_bytes)
+    stack.callback(clients.close)
+    bounds = Bounds(config.executions.max_forwarded, config.executions.queue_limit, _settings(config).limits)
+    return Forwards(base.unit, guide=guide, nodes=clients, endings=endings, bell=base.bell, bounds=bounds, spawn=spawn)
 
 
 def _data_dir(config: Config) -> Path:
@@ -369,6 +377,8 @@ def _start_role(platform: Platform, base: Foundation, running: Loops, node: OwnN
     config = platform.config
     if config.role is not Role.SPEARLET:
         sms.start(platform, running)
+        if platform.forwards is not None:
+            sms.forward(platform, platform.forwards, running)
     if config.role is not Role.SMS:
         described = spearlet.described(config)
         own = OwnLog(platform.nodes, node, identity=base.data / "node_uuid", offers=described.offers)

@@ -67,6 +67,7 @@ class Executions:
     max_concurrent: int
     max_concurrent_per_task: int
     queue_limit: int
+    max_forwarded: int
     wall_ms: int
     memory_bytes: int
     output_bytes: int

@@ -6,6 +6,7 @@ from uuid import UUID
 from eventsourcing.domain import event
 
 from spear.domain.base import Aggregate, named, topic
+from spear.domain.node import OutcomeClass
 from spear.domain.placement import DecisionFacts, Rule
 from spear.errors import Refused
 
@@ -59,6 +60,11 @@ class Execution(Aggregate):
         node_uuid: str
         rule: str
         decision: DecisionFacts
+
+    class ExecutionSpilled(Aggregate.Event):
+        node_uuid: str
+        outcome_class: str
+        error_message: str
 
     class ExecutionStarted(Aggregate.Event):
         instance_id: str
@@ -124,6 +130,12 @@ class Execution(Aggregate):
             raise Refused(f"execution {self.id} is {self.status}; only a pending one can be placed")
         self._placed(node_uuid, rule.value, decision)
 
+    def spill(self, node_uuid: str, outcome: OutcomeClass, error_message: str) -> None:
+        """The node that was to run it did not take it; it waits for another."""
+        if self.status is not ExecutionStatus.PENDING:
+            raise Refused(f"execution {self.id} is {self.status}; only a pending one can go elsewhere")
+        self._spilled(node_uuid, outcome.value, error_message)
+
     def begin_on(self, instance_id: str, *, node_uuid: str, start: Start) -> None:
         """A run starts on an instance."""
         if self.status is not ExecutionStatus.PENDING:
@@ -162,6 +174,10 @@ class Execution(Aggregate):
     @event(ExecutionPlaced)
     def _placed(self, node_uuid: str, rule: str, decision: DecisionFacts) -> None:
         self.node_uuid = node_uuid
+
+    @event(ExecutionSpilled)
+    def _spilled(self, node_uuid: str, outcome_class: str, error_message: str) -> None:
+        self.node_uuid = ""
 
     @event(ExecutionStarted)
     def _started(self, instance_id: str, node_uuid: str, start: str) -> None:

@@ -11,6 +11,7 @@ class Rule(StrEnum):
 
     LOCAL = "local"
     PINNED = "pinned"
+    BEST = "best"
 
 
 class CandidateFacts(TypedDict):

@@ -92,6 +92,20 @@ def _change(sheets: Sheets, fact: Recorded, status: str) -> ExecutionRow | None:
     return row
 
 
+def _placed(sheets: Sheets, fact: Recorded, e: Execution.ExecutionPlaced) -> None:
+    _move(sheets, fact, e.node_uuid)
+
+
+def _spilled(sheets: Sheets, fact: Recorded, e: Execution.ExecutionSpilled) -> None:
+    _move(sheets, fact, "")
+
+
+def _move(sheets: Sheets, fact: Recorded, node_uuid: str) -> None:
+    row: ExecutionRow | None = sheets[EXECUTIONS][fact.originator_id]
+    if row and row.node_uuid != node_uuid:
+        row.node_uuid, row.updated_at_us = node_uuid, fact.time_us
+
+
 def _started(sheets: Sheets, fact: Recorded, e: Execution.ExecutionStarted) -> None:
     row = _change(sheets, fact, _RUNNING)
     if row:
@@ -144,6 +158,8 @@ def _timed_out(sheets: Sheets, fact: Recorded, e: Execution.ExecutionTimedOut) -
 
 FOLDS = {
     Execution.ExecutionRequested: _requested,
+    Execution.ExecutionPlaced: _placed,
+    Execution.ExecutionSpilled: _spilled,
     Execution.ExecutionStarted: _started,
     Execution.ExecutionCompleted: _completed,
     Execution.ExecutionFailed: _failed,

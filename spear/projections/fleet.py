@@ -98,6 +98,16 @@ class Fleet:
         candidate = _candidate(row, said, self._resources.get(uuid), self._in_flight.get(uuid, 0))
         self.roster.put(candidate, now_us=now_us)
 
+    def expect(self, uuid: str, *, now_us: int) -> None:
+        """One more is about to be in flight on the node; until something is recorded there, or `recount`, it counts already."""
+        self.catch_up(now_us)
+        self._in_flight[uuid] = self._in_flight.get(uuid, 0) + 1
+        self._take_in(uuid, now_us)
+
+    def recount(self, uuid: str) -> None:
+        """Only what is recorded counts."""
+        self._in_flight_news[uuid] = self._counts.get(uuid)
+
     def get(self, uuid: str, *, now_us: int) -> Candidate | None:
         """What is known of a node now."""
         self.catch_up(now_us)

@@ -9,15 +9,16 @@ from spear.projections import executions
 from spear.projections.executions import ExecutionRow
 from spear.projections.reader import Reader
 from spear.services.executions import Executions, Mode
+from spear.services.forwards import Forwards
 
 log = logging.getLogger(__name__)
-ORIGIN = Origin("dispatcher")
+ORIGIN, FORWARDER = Origin("dispatcher"), Origin("forwarder")
 DIED = "the process that ran it ended before it did"
 LOST = "the server could not record its start or its end when that happened"
 
 
 class Dispatcher:
-    """Looks at what has not ended by the log, and compares it with what this process has in hand."""
+    """Looks at what has not ended here by the log, and compares it with what this process has in hand."""
 
     def __init__(self, reader: Reader, service: Executions) -> None:
         self._reader, self._service = reader, service
@@ -39,7 +40,30 @@ class Dispatcher:
             log.warning("executions ended as failed: %d (%s)", ended, reason)
 
     def _unfinished(self, status: ExecutionStatus) -> Iterator[ExecutionRow]:
-        after = 0
-        while page := executions.unfinished(self._reader, status, after=after):
-            yield from page
-            after = page[-1].seq
+        return filter(self._service.is_here, unfinished(self._reader, status))
+
+
+class Forwarder:
+    """Sees executions through that an earlier process sent elsewhere, or that could not be recorded when they ended."""
+
+    def __init__(self, reader: Reader, service: Executions, forwards: Forwards) -> None:
+        self._reader, self._service, self._forwards = reader, service, forwards
+
+    def look(self) -> None:
+        """Ask for what nobody asks for, as much as there is room for; running ones first."""
+        self._forwards.look()
+        for status in (ExecutionStatus.RUNNING, ExecutionStatus.PENDING):
+            for row in unfinished(self._reader, status):
+                if self._is_mine(row) and not self._service.take_up(row, FORWARDER):
+                    return
+
+    def _is_mine(self, row: ExecutionRow) -> bool:
+        return bool(row.input_sha256) and (not row.node_uuid or not self._service.is_here(row))
+
+
+def unfinished(reader: Reader, status: ExecutionStatus) -> Iterator[ExecutionRow]:
+    """What has this status, oldest first."""
+    after = 0
+    while page := executions.unfinished(reader, status, after=after):
+        yield from page
+        after = page[-1].seq

@@ -43,7 +43,10 @@ def start(platform: Platform, loops: Loops, reporter: Reporter) -> None:
 def wind_down(platform: Platform) -> None:
     """Start nothing more, give what runs its grace, and record what ends."""
     reason = "the server is stopping"
-    platform.runs.close(reason, grace_s=platform.config.executions.grace_ms / 1000)
+    grace_s = platform.config.executions.grace_ms / 1000
+    platform.runs.close(reason, grace_s=grace_s)
+    if platform.forwards is not None:
+        platform.forwards.close(reason, grace_s=grace_s)
     for error in platform.instances.stop_all(Origin("bootstrap"), reason):
         log.warning("the end of an instance is not recorded: %s", error.message)
 

@@ -43,8 +43,8 @@ class Admission(Generic[E]):
 
     def enter(self, entry: E, task_id: str, *, per_task: int, priority: str = Priority.NORMAL.value) -> bool:
         """True if the entry may run now, False if it waits; raises `Overloaded` when the queue is full."""
-        if self._fits(task_id, per_task):
-            self._admit(task_id)
+        if self.fits(task_id, per_task=per_task):
+            self.admit(task_id)
             return True
         if self.waiting >= self._queue_limit:
             raise Overloaded(f"{self._total} executions run and {self.waiting} wait; the queue is full")
@@ -60,9 +60,17 @@ class Admission(Generic[E]):
         if not self._running[task_id]:
             del self._running[task_id]
         self._total -= 1
+        return self._admitted()
+
+    def resize(self, per_node: int) -> list[E]:
+        """As many may run at once from now on; the entries that may run now. What runs goes on."""
+        self._per_node = per_node
+        return self._admitted()
+
+    def _admitted(self) -> list[E]:
         admitted: list[E] = []
         while self._total < self._per_node and (found := self._next()):
-            self._admit(found.task_id)
+            self.admit(found.task_id)
             admitted.append(found.entry)
         return admitted
 
@@ -85,10 +93,12 @@ class Admission(Generic[E]):
         """How many entries run."""
         return self._total
 
-    def _fits(self, task_id: str, per_task: int) -> bool:
+    def fits(self, task_id: str, *, per_task: int) -> bool:
+        """Whether an entry of the task may run now."""
         return self._total < self._per_node and self._running[task_id] < per_task
 
-    def _admit(self, task_id: str) -> None:
+    def admit(self, task_id: str) -> None:
+        """Count a run of the task that goes on already, whether or not it fits."""
         self._running[task_id] += 1
         self._total += 1
 
@@ -107,7 +117,7 @@ class Admission(Generic[E]):
 
     def _first_that_fits(self, line: Line[E]) -> Waiting[E] | None:
         for place, found in enumerate(line.waiting):
-            if self._fits(found.task_id, found.per_task):
+            if self.fits(found.task_id, per_task=found.per_task):
                 del line.waiting[place]
                 return found
         return None

@@ -1,21 +1,29 @@
 """Placement in plain words."""
 
+from collections.abc import Sequence
+
 from spear.domain.placement import CandidateFacts, DecisionFacts, Rule
 from spear.scheduling.placement import Refused
 
 _RULES = {
-    Rule.LOCAL: "took the call and runs it itself; this process reaches no other node",
+    Rule.LOCAL: "took the call and runs it itself",
     Rule.PINNED: "was named by the call or by the task, which may run nowhere else",
+    Rule.BEST: "was the best of those that may run it",
 }
+_NO_NODE = "No node has it now"
 _ONLY = "took the call and runs it itself. There was no other node to choose from, so nothing had to be decided."
 
 
-def explain(node_uuid: str, rule: Rule, decision: DecisionFacts | None) -> str:
-    """Why an execution is where it is."""
-    node = f"Node {node_uuid}" if node_uuid else "This process, which is no node,"
+def explain(
+    node_uuid: str, rule: Rule, decision: DecisionFacts | None, hops: Sequence[tuple[str, str, str]] = ()
+) -> str:
+    """Why an execution is where it is; `hops` are the nodes that did not take it, the class of each trouble and its text."""
     if decision is None:
+        node = f"Node {node_uuid}" if node_uuid else "This process, which is no node,"
         return f"{node} {_ONLY}"
-    return " ".join([f"{node} {_RULES[rule]}.", *_looked(decision)])
+    where = f"Node {node_uuid} {_RULES[rule]}." if node_uuid else f"{_NO_NODE}."
+    before = [f"Node {uuid} did not take it: {outcome} ({text})." for uuid, outcome, text in hops]
+    return " ".join([*before, where, *_looked(decision)])
 
 
 def _looked(decision: DecisionFacts) -> list[str]:

@@ -122,7 +122,7 @@ class LeastUsed:
     def score(self, candidate: Candidate) -> float:
         """100 less weighted use, past failures and taken slots; lower than any other for a node that never reported."""
         c = candidate
-        taken = 20 * min(c.in_flight / (c.offer.slots or _SILENT_ON_SLOTS), 1) + 5 * min(c.failures, 10)
+        taken = 20 * min(c.in_flight / slots_of(c), 1) + 5 * min(c.failures, 10)
         if not c.reported:
             return _WORST_REPORTED - 1 - taken
         used = 0.5 * min(c.cpu_percent, 100) + 0.3 * min(c.memory_percent, 100) + 0.1 * min(c.disk_percent, 100)
@@ -209,6 +209,11 @@ def _missing(c: Candidate, want: Want) -> list[str]:
 
 def _listed(words: frozenset[str] | None) -> str:
     return ", ".join(sorted(words or ())) or "none"
+
+
+def slots_of(candidate: Candidate) -> int:
+    """How many executions the node has slots for; one that names none counts as having sixteen."""
+    return candidate.offer.slots or _SILENT_ON_SLOTS
 
 
 def blocked_until_us(candidate: Candidate) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from heapq import heappop, heappush, nsmallest
 from itertools import islice
 
-from spear.scheduling.placement import Candidate, Decision, LeastUsed, Offer, Ranked, Reason, Refused, Want
+from spear.scheduling.placement import Candidate, Decision, LeastUsed, Offer, Ranked, Reason, Refused, Want, slots_of
 
 LISTED = 8  # how many refused nodes a decision names; the others it counts
 _FEW = 500
@@ -36,6 +36,7 @@ class Roster:
         self._closed_for: Counter[Reason] = Counter()
         self._offering: dict[Feature, set[str]] = {}
         self._due: list[tuple[int, str]] = []
+        self.slots = 0  # of all nodes that take work or are merely full
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -148,6 +149,7 @@ class Roster:
 
     def _take_out(self, old: Entry, new: Entry | None) -> None:
         uuid = old.candidate.node_uuid
+        self.slots -= _slots(old)
         if old.closed is not None:
             self._closed_for[old.closed] -= 1
             if new is None or new.closed is None:
@@ -163,6 +165,7 @@ class Roster:
 
     def _put_in(self, new: Entry, old: Entry | None) -> None:
         uuid = new.candidate.node_uuid
+        self.slots += _slots(new)
         if new.closed is not None:
             self._closed_for[new.closed] += 1
             if old is None or old.closed is None:
@@ -179,6 +182,10 @@ class Roster:
         if turns is not None and (entry.due_us is None or turns < entry.due_us):
             entry.due_us = turns
             heappush(self._due, (turns, entry.candidate.node_uuid))
+
+
+def _slots(entry: Entry) -> int:
+    return slots_of(entry.candidate) if entry.closed in (None, Reason.FULL) else 0
 
 
 def _asked(want: Want) -> Iterable[tuple[Reason, tuple[Feature, ...]]]:

@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from spear.domain.execution import FINAL, Execution, ExecutionStatus, idempotent_id
+from spear.domain.placement import Rule
 from spear.errors import Conflict, Corrupt, NotFound, Overloaded, Refused, Unavailable
 from spear.events.record import Origin
 from spear.ports import Ids, Outcome
@@ -19,9 +20,13 @@ from spear.projections.objects import get_object
 from spear.projections.reader import Reader
 from spear.projections.tasks import TaskRow
 from spear.services.content import Content, Contents
+from spear.services.endings import OUTPUT_CONTENT_TYPE
+from spear.services.forwards import Forwards
+from spear.services.forwards import in_background as forwarded
+from spear.services.journeys import Forward
 from spear.services.objects import RESULTS_BUCKET
-from spear.services.placements import Placements
-from spear.services.runs import OUTPUT_CONTENT_TYPE, Runs, Work, in_background, spec_for
+from spear.services.placements import Choice, Placements, no_node
+from spear.services.runs import Runs, Work, in_background, spec_for
 from spear.services.tasks import Tasks
 from spear.services.unit import Unit, as_uuid, retrying
 
@@ -75,9 +80,11 @@ class Executions:
         placements: Placements,
         ids: Ids,
         spawn: Callable[[Callable[[], None]], None],
+        forwards: Forwards | None = None,
     ) -> None:
         self._unit, self._reader, self._runs, self._tasks = unit, reader, runs, tasks
         self._contents, self._placements, self._ids, self._spawn = contents, placements, ids, spawn
+        self._forwards = forwards
 
     def request(
         self, origin: Origin, task: TaskRow, call: Call, *, told: Callable[[str], None] = _nobody
@@ -88,11 +95,14 @@ class Executions:
         `Unavailable` when this node takes no such work; nothing is recorded then.
         """
         wanted = call.node_uuid or task.node_uuid
+        forwards = self._forwards
+        if forwards and (wanted or forwards.guide.others) and (choice := self._elsewhere(forwards, task, wanted)):
+            return self._forward(forwards, origin, task, call, choice, told)
         self._check_reach(wanted)
         if earlier := self._refused_now(task, call):
             return earlier, None
         with self._contents.keep_bytes(call.input) as kept:
-            execution = self._new(task, call, kept)
+            execution = self._new(task, call, kept, self._runs.node.uuid)
             self._placements.choose(execution, task, pinned=wanted)
             work = self._take_on(origin, task, execution, call)
         if work is None:
@@ -102,6 +112,70 @@ class Executions:
             self._spawn(in_background(self._runs, work))
             return work.execution_id, None
         return work.execution_id, self._runs.perform(work)
+
+    def _elsewhere(self, forwards: Forwards, task: TaskRow, wanted: str) -> Choice | None:
+        """Which other node is to run it; None for this one, which runs it itself if it has room or nobody else has."""
+        own = self._runs.node.uuid
+        if own and wanted == own:
+            return None
+        if own and not wanted and self._placements.fits_here(task) and self._runs.has_room(task):
+            return None
+        choice = forwards.guide.elsewhere(task, pinned=wanted)
+        if choice.node_uuid or (choice.busy and (wanted or not own)):
+            return choice
+        if own and not wanted:
+            return None
+        raise no_node(task, wanted, choice)
+
+    def _forward(
+        self,
+        forwards: Forwards,
+        origin: Origin,
+        task: TaskRow,
+        call: Call,
+        choice: Choice,
+        told: Callable[[str], None],
+    ) -> tuple[str, Outcome | None]:
+        if earlier := self._known(task, call):
+            return earlier, None
+        with forwards.guide.expect(choice.node_uuid), self._contents.keep_bytes(call.input) as kept:
+            execution = self._new(task, call, kept, "")
+            work = forwards.enter(execution, task, call.input, origin=origin)
+            if not self._begin_elsewhere(forwards, work, execution, call, choice):
+                return self._asked_before(work.execution_id, task, _fingerprint(call)), None
+        told(work.execution_id)
+        if call.mode is Mode.ASYNC:
+            self._spawn(forwarded(forwards, work))
+            return work.execution_id, None
+        return work.execution_id, forwards.perform(work)
+
+    def _begin_elsewhere(
+        self, forwards: Forwards, work: Forward, execution: Execution, call: Call, choice: Choice
+    ) -> bool:
+        """Record the request, and the node unless it has to wait for its turn; False when it was asked before."""
+        work.pinned = call.node_uuid or work.task.node_uuid
+        work.waits, work.output_content_type = call.mode is Mode.SYNC, call.output_content_type
+        if choice.node_uuid and work.admitted:
+            execution.place(choice.node_uuid, choice.rule, choice.decision)
+            work.node_uuid = choice.node_uuid
+        try:
+            self._unit.save(work.origin, execution)
+        except Conflict:
+            forwards.abandon(work)
+            return False
+        except BaseException:  # a killed caller too gives its place back; it goes on up
+            forwards.abandon(work)
+            raise
+        return True
+
+    def _known(self, task: TaskRow, call: Call) -> str:
+        """The execution that the caller had asked for before, or ""."""
+        if not call.once:
+            return ""
+        execution_id = str(self._id(task, call))
+        if views.get_execution(self._reader, execution_id) is None:
+            return ""
+        return self._asked_before(execution_id, task, _fingerprint(call))
 
     def _check_reach(self, wanted: str) -> None:
         own = self._runs.node.uuid
@@ -114,14 +188,18 @@ class Executions:
         try:
             self._placements.check_here(task)
         except Unavailable:
-            execution_id = str(idempotent_id(task.task_id, call.idempotency_key))
-            if not call.idempotency_key or views.get_execution(self._reader, execution_id) is None:
-                raise
-            return self._asked_before(execution_id, task, _fingerprint(call))
+            if earlier := self._known(task, call):
+                return earlier
+            raise
         return ""
 
     def _take_on(self, origin: Origin, task: TaskRow, execution: Execution, call: Call) -> Work | None:
-        work = self._enter(origin, task, execution, call.input, call)
+        try:
+            work = self._enter(origin, task, execution, call.input, call)
+        except (Overloaded, Unavailable):
+            if self._known(task, call):
+                return None
+            raise
         try:
             self._runs.request(work, execution, may_run=not call.once)
         except Conflict:
@@ -137,11 +215,11 @@ class Executions:
             return as_uuid("execution", call.execution_id)
         return idempotent_id(task.task_id, call.idempotency_key) if call.idempotency_key else self._ids.new()
 
-    def _new(self, task: TaskRow, call: Call, kept: Content) -> Execution:
+    def _new(self, task: TaskRow, call: Call, kept: Content, node_uuid: str) -> Execution:
         return Execution(
             id=self._id(task, call),
             task_id=task.task_id,
-            node_uuid=call.node_uuid or self._runs.node.uuid,
+            node_uuid=node_uuid,
             mode=call.mode.value,
             args=list(call.args),
             environment=call.environment,
@@ -172,23 +250,65 @@ class Executions:
         """Take a pending execution of an earlier process on again; False when there is no room now."""
         if self._runs.has(row.execution_id):
             return True
+        found = self._task_and_input(row, origin)
+        return not found or self._resume(*found, row.execution_id, origin)
+
+    def _task_and_input(self, row: ExecutionRow, origin: Origin) -> tuple[TaskRow, bytes] | None:
         try:
             task = self._tasks.get(row.task_id)
-            data = self._contents.read(Content(row.input_sha256, row.input_size, row.input_inline))
+            return task, self._contents.read(Content(row.input_sha256, row.input_size, row.input_inline))
         except (NotFound, Corrupt) as error:
             self.end_lost(origin, row.execution_id, error.message)
-            return True
-        return self._resume(task, row.execution_id, data, origin)
+            return None
 
-    def _resume(self, task: TaskRow, execution_id: str, data: bytes, origin: Origin) -> bool:
+    def _resume(self, task: TaskRow, data: bytes, execution_id: str, origin: Origin) -> bool:
         execution = self._unit.get(Execution, execution_id)
-        if execution.status is not ExecutionStatus.PENDING or self._runs.has(execution_id):
+        if execution.status is not ExecutionStatus.PENDING or self.has(execution_id):
             return True  # it went on while its input was read
         try:
             work = self._enter(origin, task, execution, data, Call(mode=Mode.ASYNC))
         except Overloaded:
             return False
         self._spawn(in_background(self._runs, work))
+        return True
+
+    def is_here(self, row: ExecutionRow) -> bool:
+        """Whether the execution is this process's own to run, and not another node's."""
+        return row.node_uuid == self._runs.node.uuid if self._forwards else True
+
+    def has(self, execution_id: str) -> bool:
+        """Whether this process has the execution in hand, here or elsewhere."""
+        return self._runs.has(execution_id) or bool(self._forwards and self._forwards.has(execution_id))
+
+    def take_up(self, row: ExecutionRow, origin: Origin) -> bool:
+        """See an execution of an earlier process that is elsewhere through to its end; False when there is no room now."""
+        if self._forwards is None or self.has(row.execution_id):
+            return True
+        found = self._task_and_input(row, origin)
+        return not found or self._take_up(self._forwards, row, *found, origin)
+
+    def _take_up(self, forwards: Forwards, row: ExecutionRow, task: TaskRow, data: bytes, origin: Origin) -> bool:
+        execution, placed = self._unit.get(Execution, row.execution_id), self._placements.of_execution(row)
+        if execution.ended or self.has(row.execution_id):
+            return True  # it went on while its input was read
+        try:
+            work = forwards.enter(execution, task, data, origin=origin)
+        except Overloaded:
+            return False
+        work.pinned = task.node_uuid or (execution.node_uuid if placed.rule is Rule.PINNED else "")
+        work.only_known = execution.status is ExecutionStatus.RUNNING or execution.mode == Mode.SYNC
+        self._spawn(forwarded(forwards, work))
+        return True
+
+    def reported(self, origin: Origin, execution_id: str, *, node_uuid: str, instance_id: str, start: str) -> bool:
+        """A node says that an execution runs or ran there; False when it was not this process that had it run there.
+
+        When it was, its start is known now, and its end is recorded by who asked the node, with the output.
+        """
+        row = views.get_execution(self._reader, execution_id)
+        if self._forwards is None or row is None or not row.input_sha256:
+            return False
+        self._forwards.began(origin, execution_id, node_uuid=node_uuid, instance_id=instance_id, start=start)
         return True
 
     def end_lost(self, origin: Origin, execution_id: str, reason: str) -> bool:
@@ -199,7 +319,7 @@ class Executions:
             execution.fail(reason, reason="lost")
             self._unit.save(origin, execution)
 
-        if self._runs.has(execution_id):
+        if self.has(execution_id):
             return False
         retrying(attempt)
         return True
@@ -234,7 +354,8 @@ class Executions:
         row = self.get(execution_id)
         if row.status in _FINAL:
             return _only_cancelled(row)
-        if not self._runs.stop(row.execution_id, reason):
+        elsewhere = self._forwards is not None and self._forwards.stop(row.execution_id, reason)
+        if not elsewhere and not self._runs.stop(row.execution_id, reason):
             self._cancel(origin, row.execution_id, reason)
         return _only_cancelled(self.wait(row.execution_id, timeout_s=_PATIENCE_S))
 

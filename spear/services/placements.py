@@ -1,20 +1,24 @@
 """Placement: where work should run, why, and why not elsewhere; a decision is a fact."""
 
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
 
 from spear.domain.base import UNSTAMPED
 from spear.domain.execution import Execution
+from spear.domain.node import NodeStatus
 from spear.domain.placement import CandidateFacts, DecisionFacts, InvocationPlaced, RefusedFacts, Rule
 from spear.domain.task import ExecutableType
 from spear.errors import NotFound, Unavailable
 from spear.events.mapper import payload
 from spear.events.record import Committed, Origin
-from spear.ports import Clock, Ids
+from spear.ports import Clock, Ids, NodeAddress
 from spear.projections.executions import ExecutionRow
 from spear.projections.fleet import Fleet
 from spear.projections.tasks import TaskRow
-from spear.scheduling.placement import Candidate, Decision, Ranked, Refused, Want
+from spear.scheduling.placement import Candidate, Decision, Ranked, Reason, Refused, Want, slots_of
 from spear.services.nodes import OwnNode
 from spear.services.unit import Unit, as_uuid
 
@@ -23,13 +27,34 @@ _NAMED = 8  # how many candidates a recorded decision names
 
 
 @dataclass(frozen=True, slots=True)
+class Hop:
+    """A node that was to run an execution and did not take it."""
+
+    node_uuid: str
+    outcome_class: str
+    error_message: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
 class Placed:
-    """Where an execution runs or was to run, what settled it, and the decision if there was anything to decide."""
+    """Where an execution runs or was to run, what settled it, the last decision if there was any, and where it was before."""
 
     node_uuid: str
     rule: Rule
     decision: DecisionFacts | None
     position: int
+    hops: tuple[Hop, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Another node for an execution; without one, `busy` says that a node may run it once it has room."""
+
+    node_uuid: str
+    busy: bool
+    rule: Rule
+    decision: DecisionFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +92,14 @@ class Placements:
         if labels or task.capabilities:
             self._check_offer(own, task, Want(capabilities=tuple(task.capabilities), labels=labels))
 
+    def fits_here(self, task: TaskRow) -> bool:
+        """Whether this process's own node takes the task."""
+        try:
+            self.check_here(task)
+        except Unavailable:
+            return False
+        return True
+
     def _check_offer(self, own: Candidate, task: TaskRow, here: Want) -> None:
         for refused in self._fleet.roster.policy.unsuited(own, here):
             text = f"task {task.task_id} cannot run on node {own.node_uuid}: {refused.text}"
@@ -78,6 +111,54 @@ class Placements:
         if own and len(self._fleet.roster) > 1:
             decision = self._decide(wanted(task, pinned=pinned), most=_NAMED)
             execution.place(own, Rule.PINNED if pinned else Rule.LOCAL, _facts(decision, self.policy))
+
+    @property
+    def others(self) -> bool:
+        """Whether there is a node that is not this process's own."""
+        return not self._node.uuid or len(self._fleet.roster) > 1
+
+    @property
+    def slots(self) -> int:
+        """How many executions the other nodes that take work have slots for."""
+        self._fleet.catch_up(now_us := self._clock.now_us())
+        own = self._fleet.get(self._node.uuid, now_us=now_us)
+        return self._fleet.roster.slots - (slots_of(own) if own else 0)
+
+    def elsewhere(self, task: TaskRow, *, pinned: str = "", but: AbstractSet[str] = frozenset()) -> Choice:
+        """The best other node for the task, leaving out those that it was refused by."""
+        left_out = {*but, self._node.uuid}
+        decision = self._decide(wanted(task, pinned=pinned), most=_NAMED + len(left_out))
+        found = (r.candidate.node_uuid for r in decision.ranked if r.candidate.node_uuid not in left_out)
+        busy = decision.counts.get(Reason.FULL, 0) > self._own_is_full()
+        rule = Rule.PINNED if pinned or task.node_uuid else Rule.BEST
+        return Choice(next(found, ""), busy, rule, _facts(decision, self.policy))
+
+    def _own_is_full(self) -> bool:
+        now_us = self._clock.now_us()
+        own = self._fleet.get(self._node.uuid, now_us=now_us)
+        return own is not None and next(self._fleet.roster.policy.closed(own, now_us=now_us), None) is Reason.FULL
+
+    @contextmanager
+    def expect(self, node_uuid: str) -> Iterator[None]:
+        """Within the `with` an execution is placed on the node, or not; until then it counts as one in flight there."""
+        if node_uuid:
+            self._fleet.expect(node_uuid, now_us=self._clock.now_us())
+        try:
+            yield
+        finally:
+            self._fleet.recount(node_uuid)
+
+    def address(self, node_uuid: str) -> NodeAddress | None:
+        """Where the node answers; None for one that is gone or was declared lost."""
+        found = self._fleet.get(node_uuid, now_us=self._clock.now_us())
+        if found is None or found.status == NodeStatus.OFFLINE:
+            return None
+        return NodeAddress(found.node_uuid, found.ip_address, found.port)
+
+    def failing(self, node_uuid: str) -> bool:
+        """Whether the node's last invocation failed."""
+        found = self._fleet.get(node_uuid, now_us=self._clock.now_us())
+        return bool(found and found.failures)
 
     def place(
         self, origin: Origin, task: TaskRow, *, request_id: str, labels: dict[str, str], most: int
@@ -111,11 +192,28 @@ class Placements:
 
     def of_execution(self, row: ExecutionRow) -> Placed:
         """What was decided for an execution; no decision means that this node was the only one."""
+        rule, decision, position, node_uuid, hops = Rule.LOCAL, None, row.seq, row.node_uuid, []
         for fact in self._unit.log.stream(row.execution_id):
             if fact.topic == Execution.ExecutionPlaced.TOPIC:
                 e = cast(Execution.ExecutionPlaced, payload(fact))
-                return Placed(row.node_uuid or e.node_uuid, Rule(e.rule), e.decision, fact.position)
-        return Placed(row.node_uuid, Rule.LOCAL, None, row.seq)
+                rule, decision, position = Rule(e.rule), e.decision, fact.position
+                node_uuid = row.node_uuid or e.node_uuid
+            elif fact.topic == Execution.ExecutionSpilled.TOPIC:
+                s = cast(Execution.ExecutionSpilled, payload(fact))
+                hops.append(Hop(s.node_uuid, s.outcome_class, s.error_message, fact.position))
+        return Placed(node_uuid, rule, decision, position, tuple(hops))
+
+
+def no_node(task: TaskRow, wanted: str, choice: Choice) -> Unavailable:
+    """What a caller hears when no other node may run the task, or not the one that is wanted."""
+    refused = "; ".join(f"node {one['node_uuid']}: {one['text']}" for one in choice.decision["refused"][:3])
+    if wanted:
+        why = refused or "it is not registered"
+        text = f"node_uuid: got {wanted}, expected a node that takes work: {why}"
+        return Unavailable(text, code="NODE_UNREACHABLE", details={"node_uuid": wanted})
+    nodes = choice.decision["nodes"]
+    why = f": {refused}" if refused else ""
+    return Unavailable(f"none of {nodes} registered nodes may run task {task.task_id} now{why}", code="NO_NODE")
 
 
 def wanted(task: TaskRow, *, labels: dict[str, str] | None = None, pinned: str = "") -> Want:

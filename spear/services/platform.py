@@ -12,6 +12,7 @@ from spear.services.endpoints import Endpoints
 from spear.services.executions import Executions
 from spear.services.files import Files
 from spear.services.following import Following
+from spear.services.forwards import Forwards
 from spear.services.instances import Instances
 from spear.services.nodes import Nodes
 from spear.services.objects import Objects
@@ -43,6 +44,7 @@ class Platform:
     instances: Instances
     placements: Placements
     runs: Runs
+    forwards: Forwards | None
     executions: Executions
     tokens: Tokens
     registries: Registries

@@ -1,27 +1,24 @@
 """Runs on this node: admission, start, end; what cannot be recorded at once is settled later and never forgotten."""
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 
 from spear.domain.base import Aggregate
 from spear.domain.execution import Execution
-from spear.domain.object import Object
 from spear.errors import SpearError, Unavailable
 from spear.events.record import Origin
 from spear.ports import Bell, Clock, End, Limits, LogStore, Outcome, Run, RunSpec, Ticket
 from spear.projections.tasks import TaskRow
 from spear.scheduling.admission import Admission
-from spear.services.content import Content, Contents
+from spear.services.endings import OUTPUT_CONTENT_TYPE, Endings
 from spear.services.instances import Instances, Lease
 from spear.services.nodes import OwnNode
-from spear.services.objects import RESULTS_BUCKET
 from spear.services.tasks import concurrency_of, limits_of
 from spear.services.unit import Unit, retrying
 
 log = logging.getLogger(__name__)
-OUTPUT_CONTENT_TYPE = "application/octet-stream"
 _QUICK_S = 0.005
 
 
@@ -65,14 +62,14 @@ class Runs:
         unit: Unit,
         *,
         instances: Instances,
-        contents: Contents,
+        endings: Endings,
         logs: LogStore,
         clock: Clock,
         bell: Bell,
         node: OwnNode,
         settings: Settings,
     ) -> None:
-        self._unit, self._instances, self._contents, self._logs = unit, instances, contents, logs
+        self._unit, self._instances, self._endings, self._logs = unit, instances, endings, logs
         self._clock, self._bell, self.node, self.settings = clock, bell, node, settings
         self._admission: Admission[Work] = Admission(per_node=settings.max_concurrent, queue_limit=settings.queue_limit)
         self._works: dict[str, Work] = {}
@@ -94,7 +91,7 @@ class Runs:
         `waits` says that somebody waits for the end; whoever enters must `request` and `perform`, or `abandon`.
         """
         if self._closing:
-            raise Unavailable(f"no execution can start: {self._closing}")
+            raise Unavailable(f"no execution can start: {self._closing}", code="STOPPING")
         work = Work(
             spec.execution_id, task, spec, origin, waits, self._bell.ticket(), output_content_type=output_content_type
         )
@@ -125,6 +122,11 @@ class Runs:
     def has(self, execution_id: str) -> bool:
         """Whether this process has the execution in hand."""
         return execution_id in self._works or execution_id in self._unsettled
+
+    def has_room(self, task: TaskRow) -> bool:
+        """Whether an execution of the task would start at once."""
+        per_task = concurrency_of(task.config, self.settings.max_concurrent_per_task)
+        return not self._closing and self._admission.fits(task.task_id, per_task=per_task)
 
     def abandon(self, work: Work) -> None:
         """Give the place back of what was not recorded; what it did is forgotten."""
@@ -251,34 +253,9 @@ class Runs:
 
         retrying(attempt)
 
-    @contextmanager
-    def _ended(self, execution: Execution, work: Work, outcome: Outcome) -> Iterator[list[Aggregate]]:
-        """What changes when the run ends like this, to be saved within the `with`."""
+    def _ended(self, execution: Execution, work: Work, outcome: Outcome) -> AbstractContextManager[Sequence[Aggregate]]:
         duration_us = max(self._clock.now_us() - work.started_us, 0) if work.started_us else 0
-        if outcome.end is not End.COMPLETED:
-            _record_failure(execution, outcome, duration_us)
-            yield [execution]
-            return
-        with self._contents.keep_bytes(outcome.output) as kept:
-            execution.complete(
-                exit_code=outcome.exit_code or 0,
-                sha256=kept.sha256,
-                size=kept.size,
-                content_type=work.output_content_type,
-                duration_us=duration_us,
-            )
-            yield [execution, self._result(work, kept)]
-
-    def _result(self, work: Work, kept: Content) -> Object:
-        key = f"{work.task.task_id}/{work.execution_id}"
-        ident = Object.ident(RESULTS_BUCKET, key)
-        result = self._unit.blank_or_loaded(Object, ident) if work.result_taken else Object.blank(ident)
-        work.result_taken = True  # if somebody put an object there before, the commit clashes and this is tried again
-        content_type = work.output_content_type
-        result.put(
-            RESULTS_BUCKET, key, sha256=kept.sha256, size=kept.size, inline=kept.inline, content_type=content_type
-        )
-        return result
+        return self._endings.of(execution, work, outcome, duration_us=duration_us)
 
     def stop(self, execution_id: str, reason: str) -> bool:
         """End a run or a wait as cancelled, if it has not ended; False when this process does not have it in hand."""
@@ -348,22 +325,6 @@ def spec_for(task: TaskRow, execution: Execution, data: bytes, defaults: Limits)
 
 def _not_started(error: SpearError) -> Outcome:
     return Outcome(End.FAILED, error=error.message, reason="start", code=error.code)
-
-
-def _record_failure(execution: Execution, outcome: Outcome, duration_us: int) -> None:
-    if outcome.end is End.CANCELLED:
-        execution.cancel(outcome.error, last_action=outcome.last_action, duration_us=duration_us)
-    elif outcome.end is End.TIMEOUT:
-        execution.time_out(outcome.error, last_action=outcome.last_action, duration_us=duration_us)
-    else:
-        execution.fail(
-            outcome.error,
-            code=outcome.code,
-            reason=outcome.reason,
-            last_action=outcome.last_action,
-            exit_code=outcome.exit_code,
-            duration_us=duration_us,
-        )
 
 
 def in_background(runs: Runs, work: Work) -> Callable[[], None]:

@@ -22,11 +22,15 @@ from spear.projections.executions import execution_counts, list_executions
 from spear.projections.fleet import Fleet
 from spear.projections.reader import Reader
 from spear.projections.views import open_views
-from spear.reactors.dispatcher import Dispatcher
+from spear.reactors.dispatcher import Dispatcher, Forwarder
 from spear.scheduling.placement import LeastUsed
 from spear.services.content import Contents
+from spear.services.endings import Endings
 from spear.services.executions import Call, Executions, Mode
+from spear.services.forwards import Forwards
+from spear.services.guides import FleetGuide
 from spear.services.instances import Instances
+from spear.services.journeys import Bounds
 from spear.services.nodes import Nodes, OwnNode
 from spear.services.placements import Placements
 from spear.services.runs import Runs, Settings
@@ -140,26 +144,32 @@ class Sandbox:
 class Node:
     """The services, and short ways to ask them."""
 
-    def __init__(self, folder: Path, log, views, reader, fleet, bell, *, blobs, clock, **limits):
+    def __init__(self, folder: Path, log, views, reader, fleet, bell, *, blobs, clock, own, elsewhere, **limits):
         self.log, self.views, self.reader, self.fleet, self.blobs, self.clock = log, views, reader, fleet, blobs, clock
-        self.unit, self.guests, ids, own = Unit(log), Guests(), SystemIds(), OwnNode("node-1")
+        self.unit, self.guests, ids, own = Unit(log), Guests(), SystemIds(), OwnNode(own)
         self.nodes = Nodes(self.unit, reader, ids=ids)
         self.placements = Placements(self.unit, fleet, ids=ids, clock=clock, node=own)
         self.tasks, self.contents = Tasks(self.unit, reader, ids=ids), Contents(blobs)
         self.instances = Instances(
             self.unit, runtimes={"wasm": self.guests}, artifacts=self.guests, ids=ids, clock=clock, bell=bell, node=own
         )
+        self.endings = Endings(self.unit, self.contents)
         settings = {"max_concurrent": 4, "max_concurrent_per_task": 4, "queue_limit": 8} | limits
         self.runs = Runs(
-            self.unit, instances=self.instances, contents=self.contents, clock=clock, bell=bell, node=own,
+            self.unit, instances=self.instances, endings=self.endings, clock=clock, bell=bell, node=own,
             logs=FileLogStore(folder / "logs", clock=clock, bell=bell), settings=Settings(Limits(), **settings),
         )  # fmt: skip
         self.greenlets: list[gevent.Greenlet] = []
+        self.forwards = elsewhere and Forwards(
+            self.unit, guide=FleetGuide(self.placements, self.nodes), nodes=elsewhere, endings=self.endings, bell=bell,
+            bounds=Bounds(8, 8, Limits(wall_ms=200), grace_s=0.2, first_pause_s=0.001), spawn=self.spawn,
+        )  # fmt: skip
         self.executions = Executions(
             self.unit, reader, runs=self.runs, tasks=self.tasks, contents=self.contents, placements=self.placements,
-            ids=ids, spawn=self.spawn,
+            ids=ids, spawn=self.spawn, forwards=self.forwards,
         )  # fmt: skip
         self.dispatcher = Dispatcher(reader, self.executions)
+        self.forwarder = self.forwards and Forwarder(reader, self.executions, self.forwards)
 
     def spawn(self, main, *args, **kwargs):
         """A greenlet that the test waits for before it ends."""
@@ -230,8 +240,8 @@ def joined(greenlets, *, raise_error=False):
 
 
 @contextmanager
-def node(folder: Path, *, blobs=None, **limits) -> Iterator[Node]:
-    """Open one; opened again on the same folder it is the next process."""
+def node(folder: Path, *, blobs=None, own="node-1", elsewhere=None, **limits) -> Iterator[Node]:
+    """Open one; opened again on the same folder it is the next process. `elsewhere` are the other nodes that it reaches."""
     gevent.get_hub().loop.update_now()  # its clock stood still since a test last yielded
     clock, blobs = SteadyClock(), MemoryBlobStore() if blobs is None else blobs
     with HubBell() as bell, ExitStack() as stack:
@@ -243,6 +253,8 @@ def node(folder: Path, *, blobs=None, **limits) -> Iterator[Node]:
         fleet.follow(real)
         log.start(views)
         stack.callback(log.close)
-        opened = Node(folder, log, views, reader, fleet, bell, blobs=blobs, clock=clock, **limits)
+        opened = Node(
+            folder, log, views, reader, fleet, bell, blobs=blobs, clock=clock, own=own, elsewhere=elsewhere, **limits
+        )
         stack.callback(lambda: gevent.killall(opened.greenlets))
         yield opened

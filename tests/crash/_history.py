@@ -174,6 +174,8 @@ class World:
         self.executions.append(execution)
         if self.aside.random() < 0.3:
             execution.place(str(self.nodes[0].id), Rule.LOCAL, self.decision())
+            if self.aside.random() < 0.3:
+                execution.spill(str(self.nodes[0].id), OutcomeClass.OVERLOADED, "its queue is full")
         return execution.collect_events()
 
     def decision(self) -> DecisionFacts:

@@ -60,8 +60,12 @@ class SmsClient:
         self._call("NodeService/UpdateNodeResource", request, pb.UpdateNodeResourceResponse)
 
     def task(self, task_id: str) -> dict[str, Any] | None:
-        """How the task is described; None when there is none."""
-        answer = self._call("TaskService/GetTask", tasks.GetTaskRequest(task_id=task_id), tasks.GetTaskResponse)
+        """How the task is described; None when there is none.
+
+        An SMS that was just away is waited for: it may be the one who had this node asked.
+        """
+        request = tasks.GetTaskRequest(task_id=task_id)
+        answer = self._call("TaskService/GetTask", request, tasks.GetTaskResponse, wait_for_ready=True)
         return described(answer.task) if answer.found else None
 
     def task_at(self, endpoint: str) -> tuple[str, dict[str, Any]] | None:
@@ -85,14 +89,16 @@ class SmsClient:
             raise self._ours(method, error) from None
         raise Unavailable(f"the SMS at {self._address}: {method}: the stream ended")
 
-    def _call(self, method: str, request: Message, answers: Callable[[], Message]) -> Message:
+    def _call(
+        self, method: str, request: Message, answers: Callable[[], Message], *, wait_for_ready: bool = False
+    ) -> Message:
         call = self._channel.unary_unary(
             f"/sms.{method}",
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=answers.FromString,  # type: ignore[attr-defined]
         )
         try:
-            return call(request, timeout=_CALL_S)
+            return call(request, timeout=_CALL_S, wait_for_ready=wait_for_ready)
         except grpc.RpcError as error:
             raise self._ours(method, error) from None
 

@@ -26,9 +26,9 @@ from spear.domain.execution import ExecutionStatus
 from spear.errors import Invalid
 from spear.projections import executions as views
 from spear.projections.executions import NO_EXIT_CODE, ExecutionRow
+from spear.services.endings import OUTPUT_CONTENT_TYPE
 from spear.services.executions import Call, Mode
 from spear.services.platform import Platform
-from spear.services.runs import OUTPUT_CONTENT_TYPE
 
 KEY_HEADER = "Idempotency-Key"
 FUNCTION_NAME = "_start"

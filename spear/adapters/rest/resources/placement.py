@@ -1,5 +1,6 @@
 """Placement: which nodes should run a task, why not another, why an execution is where it is, and how it went there."""
 
+from dataclasses import asdict
 from typing import Any
 
 from marshmallow import fields
@@ -62,8 +63,9 @@ Counts = fields.Dict(keys=fields.String(), values=fields.Integer(), required=Tru
 Decision = answer(
     "Decision", **_POLICY, nodes=int, fitting=int, candidates=[Scored], refused=[RefusedNode], refused_counts=Counts
 )
+Hop = answer("Hop", node_uuid=str, outcome_class=str, error_message=str, position=int)
 ExecutionPlacement = answer(
-    "ExecutionPlacement", execution_id=str, node_uuid=str, rule=Rule, decision=fields.Nested(Decision, required=True, allow_none=True), explanation=str,
+    "ExecutionPlacement", execution_id=str, node_uuid=str, rule=Rule, hops=[Hop], decision=fields.Nested(Decision, required=True, allow_none=True), explanation=str,
     position=int,
 )  # fmt: skip
 
@@ -78,12 +80,14 @@ def _told(refused: list[Refused]) -> list[dict[str, str]]:
 
 
 def _placed_json(execution_id: str, placed: Placed) -> dict[str, Any]:
+    hops = [(hop.node_uuid, hop.outcome_class, hop.error_message) for hop in placed.hops]
     return {
         "execution_id": execution_id,
         "node_uuid": placed.node_uuid,
         "rule": placed.rule.value,
+        "hops": [asdict(hop) for hop in placed.hops],
         "decision": placed.decision,
-        "explanation": explain(placed.node_uuid, placed.rule, placed.decision),
+        "explanation": explain(placed.node_uuid, placed.rule, placed.decision, hops),
         "position": placed.position,
     }
 

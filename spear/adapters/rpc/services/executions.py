@@ -10,8 +10,8 @@ from spear.domain.execution import FINAL, ExecutionStatus
 from spear.errors import NotFound, Refused
 from spear.projections import executions as views
 from spear.projections.executions import ExecutionRow
+from spear.services.endings import OUTPUT_CONTENT_TYPE
 from spear.services.platform import Platform
-from spear.services.runs import OUTPUT_CONTENT_TYPE
 
 FUNCTION_NAME = "_start"
 

@@ -3,15 +3,15 @@
 from gevent.event import AsyncResult
 
 from spear.adapters.rpc.calls import Asked, Message
-from spear.adapters.rpc.checks import ident, number, text, text_map, word
+from spear.adapters.rpc.checks import ident, number, text, text_list, text_map, word
 from spear.adapters.rpc.generated.spearlet import function_pb2 as pb
 from spear.adapters.rpc.services.executions import ended, error_message, stamp, status_name
 from spear.errors import Invalid, Unavailable
-from spear.projections.executions import ExecutionRow
+from spear.projections.executions import NO_EXIT_CODE, ExecutionRow
 from spear.projections.tasks import TaskRow
+from spear.services.endings import OUTPUT_CONTENT_TYPE
 from spear.services.executions import Call, Mode
 from spear.services.platform import Platform
-from spear.services.runs import OUTPUT_CONTENT_TYPE
 
 _MODES = {0: Mode.SYNC, 1: Mode.SYNC, 2: Mode.ASYNC}
 _ENTRIES = ("", "_start", "__spear_default_entry__")
@@ -37,10 +37,17 @@ class InvocationService:
             raise Invalid("task_id is required", details={"field": "task_id"})
         call = _call(request)
         task = self._tasks.obtain(asked.origin, text("task_id", request.task_id, most=64))
+        if not asked.there:
+            raise Unavailable(f"it was not started: {GONE}", code="STOPPING")
         if call.mode is Mode.ASYNC:
             execution_id, _ = self._executions.request(asked.origin, task, call)
             return _answer(request, self._executions.get(execution_id), b"")
-        return self._wait(request, self._run(task, call, asked), asked)
+        run = self._run_detached if request.detached else self._run
+        return self._wait(request, run(task, call, asked), asked)
+
+    def _run_detached(self, task: TaskRow, call: Call, asked: Asked) -> str:
+        execution_id, _ = self._executions.request(asked.origin, task, call)
+        return execution_id
 
     def _run(self, task: TaskRow, call: Call, asked: Asked) -> str:
         begun: AsyncResult[str] = AsyncResult()
@@ -74,10 +81,12 @@ def _call(request: Message) -> Call:
         input=request.input.data,
         input_content_type=kept,
         output_content_type=kept,
+        args=tuple(text_list("args", request.args, most=8192)),
         environment=text_map("environment", request.environment, most=256),
         mode=word("mode", request.mode, _MODES, pb.ExecutionMode),
         timeout_ms=number("timeout_ms", request.timeout_ms, 0, _LONGEST_MS),
         execution_id=ident("execution_id", request.execution_id),
+        node_uuid=ident("node_uuid", request.node_uuid),
     )
 
 
@@ -91,4 +100,10 @@ def _answer(request: Message, row: ExecutionRow, output: bytes) -> Message:
         error=error_message(row),
         started_at=stamp(row.started_at_us),
         completed_at=stamp(row.completed_at_us),
+        ending=_ending(row) if ended(row) else None,
     )
+
+
+def _ending(row: ExecutionRow) -> Message:
+    exit_code = None if row.exit_code == NO_EXIT_CODE else row.exit_code
+    return pb.Ending(exit_code=exit_code, reason=row.reason, last_action=row.last_action, start=row.start)

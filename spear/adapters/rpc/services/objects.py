@@ -13,9 +13,9 @@ from spear.domain.object import DEFAULT_BUCKET
 from spear.errors import NotFound, PreconditionFailed, Refused, TooLarge
 from spear.projections import objects as views
 from spear.projections.objects import ObjectRow
+from spear.services.endings import OUTPUT_CONTENT_TYPE
 from spear.services.objects import ALWAYS, Condition
 from spear.services.platform import Platform
-from spear.services.runs import OUTPUT_CONTENT_TYPE
 
 _MOST = 1000
 _PAGE_BYTES = 4 * 1024 * 1024

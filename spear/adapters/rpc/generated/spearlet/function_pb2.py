@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17spearlet/function.proto\x12\x08spearlet\x1a\x1fgoogle/protobuf/timestamp.proto\"-\n\x07Payload\x12\x14\n\x0c\x63ontent_type\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"&\n\x05\x45rror\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xb5\x04\n\rInvokeRequest\x12\x15\n\rinvocation_id\x18\x01 \x01(\t\x12\x14\n\x0c\x65xecution_id\x18\x02 \x01(\t\x12\x0f\n\x07task_id\x18\x03 \x01(\t\x12\x15\n\rfunction_name\x18\x04 \x01(\t\x12 \n\x05input\x18\x05 \x01(\x0b\x32\x11.spearlet.Payload\x12\x35\n\x07headers\x18\x06 \x03(\x0b\x32$.spearlet.InvokeRequest.HeadersEntry\x12=\n\x0b\x65nvironment\x18\x07 \x03(\x0b\x32(.spearlet.InvokeRequest.EnvironmentEntry\x12\x12\n\ntimeout_ms\x18\x08 \x01(\x04\x12\x12\n\nsession_id\x18\t \x01(\t\x12%\n\x04mode\x18\n \x01(\x0e\x32\x17.spearlet.ExecutionMode\x12\x1a\n\x12\x66orce_new_instance\x18\x0b \x01(\x08\x12\x37\n\x08metadata\x18\x0c \x03(\x0b\x32%.spearlet.InvokeRequest.MetadataEntry\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x32\n\x10\x45nvironmentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa2\x02\n\x0eInvokeResponse\x12\x15\n\rinvocation_id\x18\x01 \x01(\t\x12\x14\n\x0c\x65xecution_id\x18\x02 \x01(\t\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\x12)\n\x06status\x18\x04 \x01(\x0e\x32\x19.spearlet.ExecutionStatus\x12!\n\x06output\x18\x05 \x01(\x0b\x32\x11.spearlet.Payload\x12\x1e\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x0f.spearlet.Error\x12.\n\nstarted_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63ompleted_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"C\n\x13GetExecutionRequest\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\x16\n\x0einclude_output\x18\x02 \x01(\x08\"\xc5\x02\n\tExecution\x12\x15\n\rinvocation_id\x18\x01 \x01(\t\x12\x14\n\x0c\x65xecution_id\x18\x02 \x01(\t\x12\x0f\n\x07task_id\x18\x03 \x01(\t\x12\x15\n\rfunction_name\x18\x04 \x01(\t\x12\x13\n\x0binstance_id\x18\x05 \x01(\t\x12)\n\x06status\x18\x06 \x01(\x0e\x32\x19.spearlet.ExecutionStatus\x12!\n\x06output\x18\x07 \x01(\x0b\x32\x11.spearlet.Payload\x12\x1e\n\x05\x65rror\x18\x08 \x01(\x0b\x32\x0f.spearlet.Error\x12.\n\nstarted_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63ompleted_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"A\n\x19TerminateExecutionRequest\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"o\n\x1aTerminateExecutionResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12/\n\x0c\x66inal_status\x18\x02 \x01(\x0e\x32\x19.spearlet.ExecutionStatus\x12\x0f\n\x07message\x18\x03 \x01(\t\"b\n\x15ListExecutionsRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x15\n\rinvocation_id\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\t\"Z\n\x16ListExecutionsResponse\x12\'\n\nexecutions\x18\x01 \x03(\x0b\x32\x13.spearlet.Execution\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*b\n\rExecutionMode\x12\x1e\n\x1a\x45XECUTION_MODE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45XECUTION_MODE_SYNC\x10\x01\x12\x18\n\x14\x45XECUTION_MODE_ASYNC\x10\x02*\xeb\x01\n\x0f\x45xecutionStatus\x12 \n\x1c\x45XECUTION_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x45XECUTION_STATUS_PENDING\x10\x01\x12\x1c\n\x18\x45XECUTION_STATUS_RUNNING\x10\x02\x12\x1e\n\x1a\x45XECUTION_STATUS_COMPLETED\x10\x03\x12\x1b\n\x17\x45XECUTION_STATUS_FAILED\x10\x04\x12\x1f\n\x1b\x45XECUTION_STATUS_TERMINATED\x10\x05\x12\x1c\n\x18\x45XECUTION_STATUS_TIMEOUT\x10\x06\x32P\n\x11InvocationService\x12;\n\x06Invoke\x12\x17.spearlet.InvokeRequest\x1a\x18.spearlet.InvokeResponse2\x8c\x02\n\x10\x45xecutionService\x12\x42\n\x0cGetExecution\x12\x1d.spearlet.GetExecutionRequest\x1a\x13.spearlet.Execution\x12_\n\x12TerminateExecution\x12#.spearlet.TerminateExecutionRequest\x1a$.spearlet.TerminateExecutionResponse\x12S\n\x0eListExecutions\x12\x1f.spearlet.ListExecutionsRequest\x1a .spearlet.ListExecutionsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17spearlet/function.proto\x12\x08spearlet\x1a\x1fgoogle/protobuf/timestamp.proto\"-\n\x07Payload\x12\x14\n\x0c\x63ontent_type\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"&\n\x05\x45rror\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xe8\x04\n\rInvokeRequest\x12\x15\n\rinvocation_id\x18\x01 \x01(\t\x12\x14\n\x0c\x65xecution_id\x18\x02 \x01(\t\x12\x0f\n\x07task_id\x18\x03 \x01(\t\x12\x15\n\rfunction_name\x18\x04 \x01(\t\x12 \n\x05input\x18\x05 \x01(\x0b\x32\x11.spearlet.Payload\x12\x35\n\x07headers\x18\x06 \x03(\x0b\x32$.spearlet.InvokeRequest.HeadersEntry\x12=\n\x0b\x65nvironment\x18\x07 \x03(\x0b\x32(.spearlet.InvokeRequest.EnvironmentEntry\x12\x12\n\ntimeout_ms\x18\x08 \x01(\x04\x12\x12\n\nsession_id\x18\t \x01(\t\x12%\n\x04mode\x18\n \x01(\x0e\x32\x17.spearlet.ExecutionMode\x12\x1a\n\x12\x66orce_new_instance\x18\x0b \x01(\x08\x12\x37\n\x08metadata\x18\x0c \x03(\x0b\x32%.spearlet.InvokeRequest.MetadataEntry\x12\x0c\n\x04\x61rgs\x18\x65 \x03(\t\x12\x11\n\tnode_uuid\x18\x66 \x01(\t\x12\x10\n\x08\x64\x65tached\x18g \x01(\x08\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x32\n\x10\x45nvironmentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"b\n\x06\x45nding\x12\x16\n\texit_code\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x13\n\x0blast_action\x18\x03 \x01(\t\x12\r\n\x05start\x18\x04 \x01(\tB\x0c\n\n_exit_code\"\xc4\x02\n\x0eInvokeResponse\x12\x15\n\rinvocation_id\x18\x01 \x01(\t\x12\x14\n\x0c\x65xecution_id\x18\x02 \x01(\t\x12\x13\n\x0binstance_id\x18\x03 \x01(\t\x12)\n\x06status\x18\x04 \x01(\x0e\x32\x19.spearlet.ExecutionStatus\x12!\n\x06output\x18\x05 \x01(\x0b\x32\x11.spearlet.Payload\x12\x1e\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x0f.spearlet.Error\x12.\n\nstarted_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63ompleted_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x06\x65nding\x18\x65 \x01(\x0b\x32\x10.spearlet.Ending\"C\n\x13GetExecutionRequest\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\x16\n\x0einclude_output\x18\x02 \x01(\x08\"\xc5\x02\n\tExecution\x12\x15\n\rinvocation_id\x18\x01 \x01(\t\x12\x14\n\x0c\x65xecution_id\x18\x02 \x01(\t\x12\x0f\n\x07task_id\x18\x03 \x01(\t\x12\x15\n\rfunction_name\x18\x04 \x01(\t\x12\x13\n\x0binstance_id\x18\x05 \x01(\t\x12)\n\x06status\x18\x06 \x01(\x0e\x32\x19.spearlet.ExecutionStatus\x12!\n\x06output\x18\x07 \x01(\x0b\x32\x11.spearlet.Payload\x12\x1e\n\x05\x65rror\x18\x08 \x01(\x0b\x32\x0f.spearlet.Error\x12.\n\nstarted_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63ompleted_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"A\n\x19TerminateExecutionRequest\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"o\n\x1aTerminateExecutionResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12/\n\x0c\x66inal_status\x18\x02 \x01(\x0e\x32\x19.spearlet.ExecutionStatus\x12\x0f\n\x07message\x18\x03 \x01(\t\"b\n\x15ListExecutionsRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x15\n\rinvocation_id\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\t\"Z\n\x16ListExecutionsResponse\x12\'\n\nexecutions\x18\x01 \x03(\x0b\x32\x13.spearlet.Execution\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*b\n\rExecutionMode\x12\x1e\n\x1a\x45XECUTION_MODE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45XECUTION_MODE_SYNC\x10\x01\x12\x18\n\x14\x45XECUTION_MODE_ASYNC\x10\x02*\xeb\x01\n\x0f\x45xecutionStatus\x12 \n\x1c\x45XECUTION_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x45XECUTION_STATUS_PENDING\x10\x01\x12\x1c\n\x18\x45XECUTION_STATUS_RUNNING\x10\x02\x12\x1e\n\x1a\x45XECUTION_STATUS_COMPLETED\x10\x03\x12\x1b\n\x17\x45XECUTION_STATUS_FAILED\x10\x04\x12\x1f\n\x1b\x45XECUTION_STATUS_TERMINATED\x10\x05\x12\x1c\n\x18\x45XECUTION_STATUS_TIMEOUT\x10\x06\x32P\n\x11InvocationService\x12;\n\x06Invoke\x12\x17.spearlet.InvokeRequest\x1a\x18.spearlet.InvokeResponse2\x8c\x02\n\x10\x45xecutionService\x12\x42\n\x0cGetExecution\x12\x1d.spearlet.GetExecutionRequest\x1a\x13.spearlet.Execution\x12_\n\x12TerminateExecution\x12#.spearlet.TerminateExecutionRequest\x1a$.spearlet.TerminateExecutionResponse\x12S\n\x0eListExecutions\x12\x1f.spearlet.ListExecutionsRequest\x1a .spearlet.ListExecutionsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,38 +38,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INVOKEREQUEST_ENVIRONMENTENTRY']._serialized_options = b'8\001'
   _globals['_INVOKEREQUEST_METADATAENTRY']._loaded_options = None
   _globals['_INVOKEREQUEST_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_EXECUTIONMODE']._serialized_start=1787
-  _globals['_EXECUTIONMODE']._serialized_end=1885
-  _globals['_EXECUTIONSTATUS']._serialized_start=1888
-  _globals['_EXECUTIONSTATUS']._serialized_end=2123
+  _globals['_EXECUTIONMODE']._serialized_start=1972
+  _globals['_EXECUTIONMODE']._serialized_end=2070
+  _globals['_EXECUTIONSTATUS']._serialized_start=2073
+  _globals['_EXECUTIONSTATUS']._serialized_end=2308
   _globals['_PAYLOAD']._serialized_start=70
   _globals['_PAYLOAD']._serialized_end=115
   _globals['_ERROR']._serialized_start=117
   _globals['_ERROR']._serialized_end=155
   _globals['_INVOKEREQUEST']._serialized_start=158
-  _globals['_INVOKEREQUEST']._serialized_end=723
-  _globals['_INVOKEREQUEST_HEADERSENTRY']._serialized_start=576
-  _globals['_INVOKEREQUEST_HEADERSENTRY']._serialized_end=622
-  _globals['_INVOKEREQUEST_ENVIRONMENTENTRY']._serialized_start=624
-  _globals['_INVOKEREQUEST_ENVIRONMENTENTRY']._serialized_end=674
-  _globals['_INVOKEREQUEST_METADATAENTRY']._serialized_start=676
-  _globals['_INVOKEREQUEST_METADATAENTRY']._serialized_end=723
-  _globals['_INVOKERESPONSE']._serialized_start=726
-  _globals['_INVOKERESPONSE']._serialized_end=1016
-  _globals['_GETEXECUTIONREQUEST']._serialized_start=1018
-  _globals['_GETEXECUTIONREQUEST']._serialized_end=1085
-  _globals['_EXECUTION']._serialized_start=1088
-  _globals['_EXECUTION']._serialized_end=1413
-  _globals['_TERMINATEEXECUTIONREQUEST']._serialized_start=1415
-  _globals['_TERMINATEEXECUTIONREQUEST']._serialized_end=1480
-  _globals['_TERMINATEEXECUTIONRESPONSE']._serialized_start=1482
-  _globals['_TERMINATEEXECUTIONRESPONSE']._serialized_end=1593
-  _globals['_LISTEXECUTIONSREQUEST']._serialized_start=1595
-  _globals['_LISTEXECUTIONSREQUEST']._serialized_end=1693
-  _globals['_LISTEXECUTIONSRESPONSE']._serialized_start=1695
-  _globals['_LISTEXECUTIONSRESPONSE']._serialized_end=1785
-  _globals['_INVOCATIONSERVICE']._serialized_start=2125
-  _globals['_INVOCATIONSERVICE']._serialized_end=2205
-  _globals['_EXECUTIONSERVICE']._serialized_start=2208
-  _globals['_EXECUTIONSERVICE']._serialized_end=2476
+  _globals['_INVOKEREQUEST']._serialized_end=774
+  _globals['_INVOKEREQUEST_HEADERSENTRY']._serialized_start=627
+  _globals['_INVOKEREQUEST_HEADERSENTRY']._serialized_end=673
+  _globals['_INVOKEREQUEST_ENVIRONMENTENTRY']._serialized_start=675
+  _globals['_INVOKEREQUEST_ENVIRONMENTENTRY']._serialized_end=725
+  _globals['_INVOKEREQUEST_METADATAENTRY']._serialized_start=727
+  _globals['_INVOKEREQUEST_METADATAENTRY']._serialized_end=774
+  _globals['_ENDING']._serialized_start=776
+  _globals['_ENDING']._serialized_end=874
+  _globals['_INVOKERESPONSE']._serialized_start=877
+  _globals['_INVOKERESPONSE']._serialized_end=1201
+  _globals['_GETEXECUTIONREQUEST']._serialized_start=1203
+  _globals['_GETEXECUTIONREQUEST']._serialized_end=1270
+  _globals['_EXECUTION']._serialized_start=1273
+  _globals['_EXECUTION']._serialized_end=1598
+  _globals['_TERMINATEEXECUTIONREQUEST']._serialized_start=1600
+  _globals['_TERMINATEEXECUTIONREQUEST']._serialized_end=1665
+  _globals['_TERMINATEEXECUTIONRESPONSE']._serialized_start=1667
+  _globals['_TERMINATEEXECUTIONRESPONSE']._serialized_end=1778
+  _globals['_LISTEXECUTIONSREQUEST']._serialized_start=1780
+  _globals['_LISTEXECUTIONSREQUEST']._serialized_end=1878
+  _globals['_LISTEXECUTIONSRESPONSE']._serialized_start=1880
+  _globals['_LISTEXECUTIONSRESPONSE']._serialized_end=1970
+  _globals['_INVOCATIONSERVICE']._serialized_start=2310
+  _globals['_INVOCATIONSERVICE']._serialized_end=2390
+  _globals['_EXECUTIONSERVICE']._serialized_start=2393
+  _globals['_EXECUTIONSERVICE']._serialized_end=2661
 # @@protoc_insertion_point(module_scope)

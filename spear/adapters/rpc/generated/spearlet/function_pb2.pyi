@@ -53,7 +53,7 @@ class Error(_message.Message):
     def __init__(self, code: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
 
 class InvokeRequest(_message.Message):
-    __slots__ = ("invocation_id", "execution_id", "task_id", "function_name", "input", "headers", "environment", "timeout_ms", "session_id", "mode", "force_new_instance", "metadata")
+    __slots__ = ("invocation_id", "execution_id", "task_id", "function_name", "input", "headers", "environment", "timeout_ms", "session_id", "mode", "force_new_instance", "metadata", "args", "node_uuid", "detached")
     class HeadersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -87,6 +87,9 @@ class InvokeRequest(_message.Message):
     MODE_FIELD_NUMBER: _ClassVar[int]
     FORCE_NEW_INSTANCE_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
+    ARGS_FIELD_NUMBER: _ClassVar[int]
+    NODE_UUID_FIELD_NUMBER: _ClassVar[int]
+    DETACHED_FIELD_NUMBER: _ClassVar[int]
     invocation_id: str
     execution_id: str
     task_id: str
@@ -99,10 +102,25 @@ class InvokeRequest(_message.Message):
     mode: ExecutionMode
     force_new_instance: bool
     metadata: _containers.ScalarMap[str, str]
-    def __init__(self, invocation_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., task_id: _Optional[str] = ..., function_name: _Optional[str] = ..., input: _Optional[_Union[Payload, _Mapping]] = ..., headers: _Optional[_Mapping[str, str]] = ..., environment: _Optional[_Mapping[str, str]] = ..., timeout_ms: _Optional[int] = ..., session_id: _Optional[str] = ..., mode: _Optional[_Union[ExecutionMode, str]] = ..., force_new_instance: _Optional[bool] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    args: _containers.RepeatedScalarFieldContainer[str]
+    node_uuid: str
+    detached: bool
+    def __init__(self, invocation_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., task_id: _Optional[str] = ..., function_name: _Optional[str] = ..., input: _Optional[_Union[Payload, _Mapping]] = ..., headers: _Optional[_Mapping[str, str]] = ..., environment: _Optional[_Mapping[str, str]] = ..., timeout_ms: _Optional[int] = ..., session_id: _Optional[str] = ..., mode: _Optional[_Union[ExecutionMode, str]] = ..., force_new_instance: _Optional[bool] = ..., metadata: _Optional[_Mapping[str, str]] = ..., args: _Optional[_Iterable[str]] = ..., node_uuid: _Optional[str] = ..., detached: _Optional[bool] = ...) -> None: ...
+
+class Ending(_message.Message):
+    __slots__ = ("exit_code", "reason", "last_action", "start")
+    EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    LAST_ACTION_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    exit_code: int
+    reason: str
+    last_action: str
+    start: str
+    def __init__(self, exit_code: _Optional[int] = ..., reason: _Optional[str] = ..., last_action: _Optional[str] = ..., start: _Optional[str] = ...) -> None: ...
 
 class InvokeResponse(_message.Message):
-    __slots__ = ("invocation_id", "execution_id", "instance_id", "status", "output", "error", "started_at", "completed_at")
+    __slots__ = ("invocation_id", "execution_id", "instance_id", "status", "output", "error", "started_at", "completed_at", "ending")
     INVOCATION_ID_FIELD_NUMBER: _ClassVar[int]
     EXECUTION_ID_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
@@ -111,6 +129,7 @@ class InvokeResponse(_message.Message):
     ERROR_FIELD_NUMBER: _ClassVar[int]
     STARTED_AT_FIELD_NUMBER: _ClassVar[int]
     COMPLETED_AT_FIELD_NUMBER: _ClassVar[int]
+    ENDING_FIELD_NUMBER: _ClassVar[int]
     invocation_id: str
     execution_id: str
     instance_id: str
@@ -119,7 +138,8 @@ class InvokeResponse(_message.Message):
     error: Error
     started_at: _timestamp_pb2.Timestamp
     completed_at: _timestamp_pb2.Timestamp
-    def __init__(self, invocation_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., instance_id: _Optional[str] = ..., status: _Optional[_Union[ExecutionStatus, str]] = ..., output: _Optional[_Union[Payload, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    ending: Ending
+    def __init__(self, invocation_id: _Optional[str] = ..., execution_id: _Optional[str] = ..., instance_id: _Optional[str] = ..., status: _Optional[_Union[ExecutionStatus, str]] = ..., output: _Optional[_Union[Payload, _Mapping]] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ending: _Optional[_Union[Ending, _Mapping]] = ...) -> None: ...
 
 class GetExecutionRequest(_message.Message):
     __slots__ = ("execution_id", "include_output")

@@ -1,0 +1,322 @@
+"""Executions on other nodes: each runs once and ends once, whatever gets lost on the way."""
+
+from collections import defaultdict, deque
+from contextlib import contextmanager
+
+import pytest
+from gevent.event import Event
+
+from spear.domain.node import OutcomeClass
+from spear.errors import Overloaded, Unavailable
+from spear.ports import Answer, Arrival, Declined, End, Outcome
+from spear.services.executions import Call, Mode
+from tests.core._node import ORIGIN, joined, node, until
+
+INSTANCE = "01900000-0000-7000-8000-000000000001"
+LOST_REQUEST = Declined(Arrival.UNKNOWN, OutcomeClass.UNAVAILABLE, "the connection broke")
+LOST_ANSWER = Declined(Arrival.UNKNOWN, OutcomeClass.TIMEOUT, "no answer in time")
+UNSENT = Declined(Arrival.UNSENT, OutcomeClass.UNAVAILABLE, "failed to connect")
+FULL = Declined(Arrival.REFUSED, OutcomeClass.OVERLOADED, "the queue is full", "OVERLOADED")
+BAD = Declined(Arrival.REFUSED, OutcomeClass.BAD_REQUEST, "no such field", "INVALID_ARGUMENT")
+
+
+class Elsewhere:
+    """Other nodes, who run what is new to them; `troubles` of a node are what the next errands to it meet."""
+
+    def __init__(self):
+        self.troubles = defaultdict(deque)
+        self.ran = []  # node and execution, for each effect
+        self.ends = {}  # what each node knows
+        self.stopped = []
+        self.gate = Event()
+        self.gate.set()
+        self.outcome = Outcome(End.COMPLETED, output=b"there", exit_code=0)
+
+    def invoke(self, node, errand, *, timeout_s):
+        trouble = self.troubles[node.node_uuid].popleft() if self.troubles[node.node_uuid] else None
+        if trouble not in (None, LOST_ANSWER):
+            return trouble
+        key = node.node_uuid, errand.execution_id
+        if key not in self.ends:
+            self.ran.append(key)
+            self.ends[key] = Answer(self.outcome, INSTANCE, "warm", 5)
+        self.gate.wait()
+        return trouble or self.ends[key]
+
+    def knows(self, node, execution_id):
+        return (node.node_uuid, execution_id) in self.ends
+
+    def terminate(self, node, execution_id, reason):
+        self.stopped.append(node.node_uuid)
+        if not self.knows(node, execution_id):
+            return False
+        stopped = Outcome(End.CANCELLED, error=f"terminated: {reason}", reason="terminated")
+        self.ends[node.node_uuid, execution_id] = Answer(stopped, INSTANCE, "warm", 5)
+        self.gate.set()
+        return True
+
+
+@contextmanager
+def sms(folder, elsewhere, **limits):
+    with node(folder, own="", elsewhere=elsewhere, **limits) as here:
+        yield here
+
+
+@pytest.fixture
+def there():
+    return Elsewhere()
+
+
+@pytest.fixture
+def here(tmp_path, there):
+    with sms(tmp_path, there) as opened:
+        yield opened
+
+
+def best_first(here, count=2, **metadata):
+    """Nodes in the order in which placement prefers them."""
+    return sorted(here.join(**metadata) for _ in range(count))
+
+
+def ran_on(there):
+    return [uuid for uuid, _ in there.ran]
+
+
+def run(here, **call):
+    """The row of an execution that somebody waited for."""
+    ident, _ = here.executions.request(ORIGIN, here.task(), Call(**call))
+    return here.executions.wait(ident, timeout_s=10)
+
+
+def idle(here):
+    return (len(here.forwards._works), here.forwards._admission.running, here.forwards._admission.waiting) == (0, 0, 0)
+
+
+def test_it_is_requested_placed_started_and_ended_once_with_its_output(here, there):
+    best, _ = best_first(here)
+    ident, outcome = here.executions.request(ORIGIN, here.task(), Call(input=b"x"))
+    assert (outcome.end, outcome.output) == (End.COMPLETED, b"there")
+    assert here.names(ident) == ["ExecutionRequested", "ExecutionPlaced", "ExecutionStarted", "ExecutionCompleted"]
+    row = here.executions.get(ident)
+    assert (row.node_uuid, row.instance_id, row.start, row.duration_us) == (best, INSTANCE, "warm", 5)
+    assert here.executions.output(row) == b"there"
+    assert idle(here)
+
+
+@pytest.mark.parametrize("trouble", [FULL, UNSENT])
+def test_it_spills_to_the_next_node_and_each_hop_is_recorded_and_punished(here, there, trouble):
+    best, other = best_first(here)
+    there.troubles[best].append(trouble)
+    row = run(here)
+    assert (row.status, row.node_uuid, ran_on(there)) == ("completed", other, [other])
+    placed = here.placements.of_execution(row)
+    assert [(hop.node_uuid, hop.outcome_class, hop.error_message) for hop in placed.hops] == [
+        (best, trouble.outcome.value, trouble.text)
+    ]
+    assert here.placements.failing(best)
+    assert run(here).node_uuid == other
+
+
+@pytest.mark.parametrize("troubles", [[LOST_ANSWER], [LOST_REQUEST], [LOST_ANSWER, UNSENT, LOST_REQUEST]])
+def test_what_may_have_arrived_is_asked_for_there_and_runs_once(here, there, troubles):
+    best, _ = best_first(here)
+    there.troubles[best].extend(troubles)
+    row = run(here)
+    assert (row.status, row.node_uuid, ran_on(there)) == ("completed", best, [best])
+    assert "ExecutionSpilled" not in here.recorded()
+
+
+def test_a_node_that_says_that_it_does_not_have_it_lets_it_go(here, there):
+    best, other = best_first(here)
+    there.troubles[best].extend([LOST_REQUEST, FULL])
+    assert run(here).node_uuid == other
+    assert ran_on(there) == [other]
+
+
+def test_a_node_that_never_answers_again_ends_it_as_lost_and_nobody_else_gets_it(here, there):
+    best, _ = best_first(here)
+    there.troubles[best].extend([LOST_ANSWER] + [UNSENT] * 10_000)
+    row = run(here)
+    assert (row.status, row.reason, ran_on(there)) == ("failed", "lost", [best])
+    assert best in row.error
+
+
+def test_a_node_that_was_removed_ends_what_it_may_have_run_as_lost(here, there):
+    best, _ = best_first(here)
+    there.troubles[best].extend([LOST_ANSWER] + [UNSENT] * 10_000)
+    caller = here.ask(here.task())
+    until(lambda: ran_on(there))
+    here.nodes.delete(ORIGIN, best, "gone")
+    caller.get(timeout=10)
+    row = here.executions.get(here.the_one("failed"))
+    assert (row.status, row.reason, ran_on(there)) == ("failed", "lost", [best])
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [(Outcome(End.FAILED, error="exit 1", exit_code=1), "failed"), (Outcome(End.TIMEOUT, error="slow"), "timeout")],
+)
+def test_a_failed_agent_is_a_result_and_goes_nowhere_else(here, there, outcome, status):
+    best, _ = best_first(here)
+    there.outcome = outcome
+    row = run(here)
+    assert (row.status, ran_on(there)) == (status, [best])
+    assert not here.placements.failing(best)
+
+
+def test_a_bad_request_ends_it_at_once(here, there):
+    best, _ = best_first(here)
+    there.troubles[best].append(BAD)
+    row = run(here)
+    assert (row.status, row.error_code, ran_on(there)) == ("failed", "INVALID_ARGUMENT", [])
+
+
+def test_a_success_ends_a_nodes_penalty(here, there):
+    best, _ = best_first(here)
+    there.troubles[best].append(LOST_ANSWER)
+    run(here)
+    assert not here.placements.failing(best)
+    assert here.recorded()["OutcomeReported"] == 2
+    run(here)
+    assert here.recorded()["OutcomeReported"] == 2
+
+
+def test_a_pinned_task_runs_on_its_node_or_not_at_all(here, there):
+    best, other = best_first(here)
+    task = here.task(node_uuid=other)
+    here.executions.request(ORIGIN, task, Call())
+    assert ran_on(there) == [other]
+    here.nodes.drain(ORIGIN, other, "a new kernel")
+    with pytest.raises(Unavailable, match="a new kernel") as refused:
+        here.executions.request(ORIGIN, task, Call())
+    assert refused.value.code == "NODE_UNREACHABLE"
+    here.executions.request(ORIGIN, here.task(), Call(node_uuid=best))
+    assert ran_on(there) == [other, best]
+
+
+def test_without_any_node_nothing_is_accepted(here):
+    with pytest.raises(Unavailable) as refused:
+        run(here)
+    assert refused.value.code == "NO_NODE"
+    assert here.counts() == {}
+
+
+def test_as_many_go_at_once_as_the_nodes_have_slots_and_the_urgent_ones_first(here, there):
+    best_first(here, 2, slots="1")
+    there.gate.clear()
+    task, urgent = here.task(), here.task(priority="urgent")
+    callers = [here.ask(task) for _ in range(3)]
+    until(lambda: len(there.ran) == 2 and here.forwards._admission.waiting == 1)
+    callers.append(here.ask(urgent))
+    until(lambda: here.forwards._admission.waiting == 2)
+    there.gate.set()
+    joined(callers, raise_error=True)
+    tasks = [here.executions.get(ident).task_id for _, ident in there.ran]
+    assert tasks[2] == urgent.task_id
+    assert sorted(ran_on(there)[:2]) == sorted({uuid for uuid in ran_on(there)})
+
+
+def test_more_than_the_queue_holds_is_refused(here, there):
+    best_first(here, 1, slots="1")
+    there.gate.clear()
+    task = here.task()
+    callers = [here.ask(task) for _ in range(9)]
+    until(lambda: here.forwards._admission.waiting == 8)
+    with pytest.raises(Overloaded):
+        here.executions.request(ORIGIN, task, Call())
+    there.gate.set()
+    joined(callers, raise_error=True)
+    assert here.counts() == {"completed": 9}
+    assert idle(here)
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_terminate_reaches_the_node(here, there, mode):
+    best, _ = best_first(here)
+    there.gate.clear()
+    here.ask(here.task(), mode)
+    until(lambda: there.ran)
+    row = here.executions.terminate(ORIGIN, there.ran[0][1], "enough")
+    assert row.status == "cancelled"
+    assert there.stopped == [best]
+    until(lambda: idle(here))
+
+
+def test_terminate_ends_what_waits_for_a_place_without_asking_anybody(here, there):
+    best_first(here, 1, slots="1")
+    there.gate.clear()
+    first = here.ask(here.task())
+    until(lambda: there.ran)
+    waiting = here.ask(here.task(), Mode.ASYNC).get(timeout=10)[0]
+    assert here.executions.terminate(ORIGIN, waiting, "enough").status == "cancelled"
+    there.gate.set()
+    first.get(timeout=10)
+    assert len(there.ran) == 1
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_after_a_restart_what_runs_elsewhere_is_asked_for_and_runs_once(tmp_path, there, mode):
+    with sms(tmp_path, there) as here:
+        best_first(here)
+        there.gate.clear()
+        here.ask(here.task(), mode)
+        until(lambda: there.ran)
+    there.gate.set()
+    with sms(tmp_path, there) as here:
+        here.forwarder.look()
+        row = here.executions.wait(there.ran[0][1], timeout_s=10)
+        assert (row.status, len(there.ran)) == ("completed", 1)
+        assert here.executions.output(row) == b"there"
+
+
+def test_after_a_restart_what_no_node_has_is_placed_if_nobody_waited_for_it(tmp_path, there):
+    there.troubles = defaultdict(lambda: deque([LOST_REQUEST] * 10_000))
+    with sms(tmp_path, there) as here:
+        best_first(here)
+        for mode in Mode:
+            here.ask(here.task(), mode)
+        until(lambda: here.recorded()["OutcomeReported"] == 2)
+    there.troubles.clear()
+    there.troubles.default_factory = deque
+    with sms(tmp_path, there) as here:
+        here.forwarder.look()
+        until(lambda: not here.counts().keys() & {"pending", "running"})
+        assert here.counts() == {"completed": 1, "failed": 1}
+        assert len(there.ran) == 1
+
+
+def test_what_ran_on_a_node_that_forgot_it_is_lost_and_not_run_again(tmp_path, there):
+    with sms(tmp_path, there) as here:
+        best, _ = best_first(here)
+        there.gate.clear()
+        here.ask(here.task(), Mode.ASYNC)
+        until(lambda: there.ran)
+        ident = there.ran[0][1]
+        assert here.executions.reported(ORIGIN, ident, node_uuid=best, instance_id=INSTANCE, start="warm")
+        assert here.executions.get(ident).status == "running"
+    there.ends.clear()
+    there.gate.set()
+    with sms(tmp_path, there) as here:
+        here.forwarder.look()
+        row = here.executions.wait(ident, timeout_s=10)
+        assert (row.status, row.reason, len(there.ran)) == ("failed", "lost", 1)
+
+
+def test_the_same_id_asked_twice_runs_once(here, there):
+    best_first(here)
+    task, call = here.task(), Call(idempotency_key="k", input=b"x")
+    first, outcome = here.executions.request(ORIGIN, task, call)
+    assert here.executions.request(ORIGIN, task, call) == (first, None)
+    assert (outcome.output, len(there.ran)) == (b"there", 1)
+
+
+def test_a_node_with_room_runs_it_itself_and_one_without_sends_it_on(tmp_path, there):
+    with node(tmp_path, own="", elsewhere=there, max_concurrent=1) as here:
+        own, other = here.join(), here.join()
+        here.runs.node.uuid = own
+        caller, _, guest = here.begin(here.task())
+        assert run(here).node_uuid == other
+        guest.end()
+        assert caller.get(timeout=10)[1].end is End.COMPLETED
+        assert ran_on(there) == [other]
+        here.dispatcher.end_lost()
