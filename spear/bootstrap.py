@@ -39,6 +39,7 @@ from spear.projections.reader import Reader
 from spear.projections.snapshots import Snapshots
 from spear.projections.timeline import Timeline
 from spear.projections.views import Progress, open_views, quiet
+from spear.reactors.dispatcher import Forwarder
 from spear.reactors.follower import Follower
 from spear.reactors.janitor import Collector, Snapshotter
 from spear.reactors.reporter import OwnLog, Reporter
@@ -51,7 +52,7 @@ from spear.services.endpoints import Endpoints
 from spear.services.executions import Executions
 from spear.services.files import Files
 from spear.services.forwards import Forwards
-from spear.services.guides import FleetGuide
+from spear.services.guides import FleetGuide, SmsGuide
 from spear.services.instances import Instances
 from spear.services.journeys import Bounds, Guide
 from spear.services.nodes import Nodes, OwnNode
@@ -268,8 +269,9 @@ def _platform(
         unit, instances=instances, endings=endings, logs=logs, clock=clock, bell=bell, node=node,
         settings=_settings(config),
     )  # fmt: skip
-    guide = FleetGuide(placements, nodes)
-    forwards = None if config.role is Role.SPEARLET else _forwards(base, config, endings, guide, spawn, stack)
+    guide = SmsGuide(client, node, most=config.executions.max_forwarded) if client else FleetGuide(placements, nodes)
+    alone = config.role is Role.SPEARLET and client is None
+    forwards = None if alone else _forwards(base, config, endings, guide, spawn, stack)
     executions = Executions(
         unit, reader, runs=runs, tasks=tasks, contents=contents, placements=placements, ids=ids, spawn=spawn,
         forwards=forwards,
@@ -377,8 +379,6 @@ def _start_role(platform: Platform, base: Foundation, running: Loops, node: OwnN
     config = platform.config
     if config.role is not Role.SPEARLET:
         sms.start(platform, running)
-        if platform.forwards is not None:
-            sms.forward(platform, platform.forwards, running)
     if config.role is not Role.SMS:
         described = spearlet.described(config)
         own = OwnLog(platform.nodes, node, identity=base.data / "node_uuid", offers=described.offers)
@@ -386,6 +386,8 @@ def _start_role(platform: Platform, base: Foundation, running: Loops, node: OwnN
         spearlet.start(platform, running, reporting(own))
         if client is not None:
             _join(client, reporting(client), platform, base, running)
+    if platform.forwards is not None:
+        running.every(0.5, Forwarder(base.reader, platform.executions, platform.forwards).look, at_once=True)
     collector = Collector(
         base.reader,
         base.blobs,

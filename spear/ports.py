@@ -338,6 +338,24 @@ class Declined:
     code: str = "UNAVAILABLE"
 
 
+class Placer(Protocol):
+    """An SMS that knows which other nodes should run a task; every call may raise `Unavailable`."""
+
+    def place(self, task_id: str, *, request_id: str, most: int) -> tuple[str, list[tuple[NodeAddress, float]]]:
+        """The id of the decision, and the best nodes with their scores, best first."""
+        ...
+
+    def node(self, node_uuid: str) -> NodeAddress | None:
+        """Where the node answers; None for one that is gone or was declared lost."""
+        ...
+
+    def tell_outcome(
+        self, node_uuid: str, *, decision_id: str, request_id: str, task_id: str, outcome: OutcomeClass, text: str
+    ) -> None:
+        """How an invocation on the node went."""
+        ...
+
+
 class RemoteNodes(Protocol):
     """Other nodes, as one that forwards executions reaches them."""
 

@@ -14,6 +14,9 @@ class Rule(StrEnum):
     BEST = "best"
 
 
+SMS_DECISION = "sms:"  # before the id of a decision that the SMS made, and explains
+
+
 class CandidateFacts(TypedDict):
     """A node that may run the work, its score and what the score was made of; `slots` 0 means it does not say."""
 

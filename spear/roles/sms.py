@@ -1,9 +1,7 @@
 """The SMS's own duties: nodes that fall silent go offline and are cleaned up."""
 
-from spear.reactors.dispatcher import Forwarder
 from spear.reactors.watchdog import Watchdog
 from spear.roles.loops import Loops
-from spear.services.forwards import Forwards
 from spear.services.platform import Platform
 
 
@@ -19,8 +17,3 @@ def start(platform: Platform, loops: Loops) -> None:
     )
     loops.every(min(1.0, config.heartbeat_timeout / 4), watchdog.watch)
     loops.every(config.cleanup_interval, watchdog.clean_up)
-
-
-def forward(platform: Platform, forwards: Forwards, loops: Loops) -> None:
-    """Begin to see through what runs on other nodes."""
-    loops.every(0.5, Forwarder(platform.reader, platform.executions, forwards).look, at_once=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from spear.domain.placement import CandidateFacts, DecisionFacts, Rule
+from spear.domain.placement import SMS_DECISION, CandidateFacts, DecisionFacts, Rule
 from spear.scheduling.placement import Refused
 
 _RULES = {
@@ -27,6 +27,8 @@ def explain(
 
 
 def _looked(decision: DecisionFacts) -> list[str]:
+    if decision["policy"].startswith(SMS_DECISION):
+        return _asked(decision)
     policy = f"Policy {decision['policy']} version {decision['policy_version']}"
     found = [f"{policy} looked at {_many(decision['nodes'], 'registered node')}: {decision['fitting']} may run it."]
     if decision["candidates"]:
@@ -35,6 +37,12 @@ def _looked(decision: DecisionFacts) -> list[str]:
         found.append(f"Refused: {', '.join(f'{n} {reason}' for reason, n in decision['refused_counts'].items())}.")
     found += [f"Node {one['node_uuid']}: {one['text']}." for one in decision["refused"]]
     return found
+
+
+def _asked(decision: DecisionFacts) -> list[str]:
+    ident = decision["policy"].removeprefix(SMS_DECISION)
+    named = "; ".join(f"{one['node_uuid']} with {one['score']:g} points" for one in decision["candidates"])
+    return [f"The SMS decided ({ident}), best first: {named or 'no node'}."] if ident else ["The SMS was asked for it."]
 
 
 def _candidate(c: CandidateFacts) -> str:

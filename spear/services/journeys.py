@@ -44,7 +44,7 @@ class Guide(Protocol):
         ...
 
     def address(self, node_uuid: str) -> NodeAddress | None:
-        """Where the node answers; None for one that is gone or was declared lost."""
+        """Where the node answers; None for one that is gone or was declared lost. Raises `Unavailable` when nobody can say."""
         ...
 
     def report(self, origin: Origin, node_uuid: str, errand: Errand, outcome: OutcomeClass, text: str) -> None:
@@ -171,12 +171,15 @@ class Journeys:
         return not forward.over
 
     def _ask(self, forward: Forward, patience: Patience) -> Answer | None:
-        node = self._guide.address(forward.node_uuid)
+        try:
+            node = self._guide.address(forward.node_uuid)
+        except Unavailable as error:
+            return self._declined(forward, _unreached(Arrival.UNSENT, error.message), patience)
         if node is None and forward.doubt:
             return _lost(forward, "it was declared lost or removed")
         if node is None:
             text = f"node {forward.node_uuid} was declared lost or removed"
-            return self._declined(forward, Declined(Arrival.REFUSED, OutcomeClass.UNAVAILABLE, text), patience)
+            return self._declined(forward, _unreached(Arrival.REFUSED, text), patience)
         told = self._told(forward, node, patience)
         if isinstance(told, Answer):
             self._guide.report(forward.origin, node.node_uuid, forward.errand, OutcomeClass.SUCCESS, "")
@@ -189,7 +192,7 @@ class Journeys:
                 if not self._nodes.knows(node, forward.execution_id):
                     return _cancelled(forward) if forward.cancelled else _lost(forward, "it does not know it")
             except Unavailable as error:
-                return Declined(Arrival.UNKNOWN, OutcomeClass.UNAVAILABLE, error.message)
+                return _unreached(Arrival.UNKNOWN, error.message)
         return self._nodes.invoke(node, forward.errand, timeout_s=patience.limit_s)
 
     def _declined(self, forward: Forward, told: Declined, patience: Patience) -> Answer | None:
@@ -218,9 +221,8 @@ class Journeys:
             forward.node_uuid, forward.doubt, forward.hops = "", False, forward.hops + 1
 
     def _give_up(self, forward: Forward, text: str) -> Answer:
-        node = self._guide.address(forward.node_uuid)
         with suppress(Unavailable):
-            if node is not None:
+            if node := self._guide.address(forward.node_uuid):
                 self._nodes.terminate(node, forward.execution_id, "nobody waits for it any more")
         return _lost(forward, text)
 
@@ -228,11 +230,15 @@ class Journeys:
         """Have its node end it, wherever it is by now, as long as it is going on."""
         patience = Patience(self._now_s, self._bounds.grace_s, first_s=self._bounds.first_pause_s)
         while going_on() and not patience.spent:  # what is on its way there is not known there yet
-            node = self._guide.address(forward.node_uuid)
             with suppress(Unavailable):
+                node = self._guide.address(forward.node_uuid) if forward.node_uuid else None
                 if node and self._nodes.terminate(node, forward.execution_id, forward.cancelled):
                     return
             self._bell.ticket().wait(patience.pause_s())
+
+
+def _unreached(arrival: Arrival, text: str) -> Declined:
+    return Declined(arrival, OutcomeClass.UNAVAILABLE, text)
 
 
 def _cancelled(forward: Forward) -> Answer:

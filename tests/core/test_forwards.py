@@ -2,6 +2,7 @@
 
 from collections import defaultdict, deque
 from contextlib import contextmanager
+from uuid import uuid4
 
 import pytest
 from gevent.event import Event
@@ -320,3 +321,27 @@ def test_a_node_with_room_runs_it_itself_and_one_without_sends_it_on(tmp_path, t
         assert caller.get(timeout=10)[1].end is End.COMPLETED
         assert ran_on(there) == [other]
         here.dispatcher.end_lost()
+
+
+@pytest.mark.parametrize("why", ["full", "drained"])
+def test_a_node_that_takes_nothing_new_still_tells_of_what_it_has(tmp_path, why):
+    with node(tmp_path, max_concurrent=1, queue_limit=0) as here:
+        task, ident = here.task(), str(uuid4())
+        here.runs.node.uuid = here.join()
+        _, _, guest = here.begin(task, execution_id=ident)
+        if why == "drained":
+            here.nodes.drain(ORIGIN, here.runs.node.uuid, "a new kernel")
+        assert here.executions.request(ORIGIN, task, Call(execution_id=ident)) == (ident, None)
+        with pytest.raises((Overloaded, Unavailable)):
+            here.executions.request(ORIGIN, task, Call(execution_id=str(uuid4())))
+        guest.end()
+
+
+def test_ids_of_the_nodes_own_runs_are_not_asked_for_elsewhere(tmp_path, there):
+    with node(tmp_path, own="node-1", elsewhere=there) as here:
+        best_first(here)
+        _, ident, guest = here.begin(here.task(), node_uuid="node-1")
+        here.forwarder.look()
+        assert not here.forwards.has(ident)
+        guest.end()
+    assert there.ran == []

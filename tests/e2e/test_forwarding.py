@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e._lossy import Lossy
 from tests.server import Server, events_of, eventually
 
 FLAGS = "--auto-register", "--node-name"
@@ -124,6 +125,39 @@ def test_a_full_node_spills_to_the_other_and_that_is_explained(sms: Server, node
     assert f"Node {uuid_of(best)} did not take it: overloaded" in placed["explanation"]
     assert f"Node {uuid_of(other)} was the best" in placed["explanation"]
     assert runs_of(nodes, found["execution_id"]) == {uuid_of(other): 1}
+
+
+def test_a_full_spearlet_asks_its_sms_and_sends_the_call_on(sms: Server, nodes: tuple[Server, Server]) -> None:
+    best, other = nodes
+    loop = sms.register("loop")
+    sms.register("hello", endpoint="greet")
+    busy = [begun(best, loop, best) for _ in range(2)]
+    answer = best.post("/e/greet")
+    for ident in busy:
+        best.post(f"/api/v1/executions/{ident}/terminate")
+    assert answer.content.strip() == b"Hello from SPEAR!"
+    ident = answer.headers["X-Execution-Id"]
+    assert [shown(node, ident)["node_uuid"] for node in nodes] == [uuid_of(other)] * 2
+    text = best.get(f"/api/v1/executions/{ident}/placement").json()["explanation"]
+    assert f"Node {uuid_of(other)} was the best of those that may run it. The SMS decided (" in text
+
+
+def test_a_spearlet_sends_what_is_pinned_to_another_node_there(sms: Server, nodes: tuple[Server, Server]) -> None:
+    best, other = nodes
+    found = best.run(sms.register("hello"), node_uuid=uuid_of(other)).json()
+    assert (found["status"], found["node_uuid"]) == ("completed", uuid_of(other))
+
+
+def test_an_answer_that_gets_lost_is_asked_for_again(sms: Server, nodes: tuple[Server, Server]) -> None:
+    best, _ = nodes
+    echo, uuid = sms.register("echo"), uuid_of(best)
+    with Lossy(best.grpc_port, 2000) as wire:
+        assert sms.call("PUT", f"/api/v1/nodes/{uuid}", json={"port": wire.port}).status_code == 200
+        found = sms.run(echo, input="x" * 5000).json()
+        sms.call("PUT", f"/api/v1/nodes/{uuid}", json={"port": best.grpc_port})
+        assert wire.connections == 2
+    assert (found["status"], found["output"], found["node_uuid"]) == ("completed", "x" * 5000, uuid)
+    assert runs_of(nodes, found["execution_id"]) == {uuid: 1}
 
 
 def test_a_pinned_task_runs_on_its_node_and_a_drained_one_gets_none(sms: Server, nodes: tuple[Server, Server]) -> None:

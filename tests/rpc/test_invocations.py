@@ -120,6 +120,28 @@ def test_callers_who_ask_for_the_same_execution_at_once_all_hear_its_one_end(ser
     assert len(of_task(server, task)) == 1
 
 
+def test_a_detached_agent_goes_on_when_its_caller_leaves_and_tells_its_end_once_more(server, invocations, fresh):
+    asked = {"execution_id": fresh, "task_id": server.register("sleep"), "args": ["500"], "detached": True}
+    with refused(grpc.StatusCode.DEADLINE_EXCEEDED):
+        invocations.Invoke(**asked, timeout=0.2)
+    ran = invocations.Invoke(**asked)
+    assert (ran.status, ran.ending.start in ("cold", "warm")) == (COMPLETED, True)
+    assert len(events_of(server, ["ExecutionRequested"], noun="execution", ident=fresh)) == 1
+
+
+def test_how_a_run_ended_is_told_beyond_its_status(server, invocations):
+    ending = invocations.Invoke(task_id=server.register("exit3")).ending
+    assert (ending.exit_code, ending.reason) == (3, "exit_code")
+    assert not invocations.Invoke(task_id=server.register("trap")).ending.HasField("exit_code")
+
+
+def test_what_was_sent_to_another_node_is_refused_and_not_sent_on(server, invocations, hello, fresh):
+    with refused(grpc.StatusCode.UNAVAILABLE, fresh):
+        invocations.Invoke(task_id=hello, node_uuid=fresh, detached=True)
+    own = server.get("/api/v1/nodes").json()["nodes"][0]["uuid"]
+    assert invocations.Invoke(task_id=hello, node_uuid=own, detached=True).status == COMPLETED
+
+
 def test_a_full_queue_is_resource_exhausted(tmp_path, monkeypatch):
     monkeypatch.setenv("SMS_EXECUTIONS_MAX_CONCURRENT", "1")
     monkeypatch.setenv("SMS_EXECUTIONS_QUEUE_LIMIT", "0")

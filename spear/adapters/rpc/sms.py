@@ -7,12 +7,14 @@ import grpc
 
 from spear.adapters.rpc.calls import Message
 from spear.adapters.rpc.generated.sms import node_pb2 as pb
+from spear.adapters.rpc.generated.sms import placement_pb2 as places
 from spear.adapters.rpc.generated.sms import task_pb2 as tasks
 from spear.adapters.rpc.server import on_the_hub
 from spear.adapters.rpc.services.tasks import described
 from spear.config import Address
+from spear.domain.node import NodeStatus, OutcomeClass
 from spear.errors import NotFound, Refused, SpearError, Unavailable
-from spear.ports import TaskChange
+from spear.ports import NodeAddress, TaskChange
 
 _CALL_S = 5.0
 _OPTIONS = {
@@ -73,6 +75,31 @@ class SmsClient:
         request = tasks.ResolveEndpointRequest(endpoint=endpoint)
         answer = self._call("TaskService/ResolveEndpoint", request, tasks.ResolveEndpointResponse)
         return (str(answer.task.task_id), described(answer.task)) if answer.found else None
+
+    def place(self, task_id: str, *, request_id: str, most: int) -> tuple[str, list[tuple[NodeAddress, float]]]:
+        """The id of the SMS's decision, and the best nodes with their scores, best first."""
+        request = places.PlaceInvocationRequest(request_id=request_id, task_id=task_id, max_candidates=most)
+        answer = self._call("PlacementService/PlaceInvocation", request, places.PlaceInvocationResponse)
+        found = [(NodeAddress(c.node_uuid, c.ip_address, c.port), c.score) for c in answer.candidates]
+        return str(answer.decision_id), found
+
+    def node(self, node_uuid: str) -> NodeAddress | None:
+        """Where the node answers; None for one that is gone or was declared lost."""
+        try:
+            found = self._call("NodeService/GetNode", pb.GetNodeRequest(uuid=node_uuid), pb.GetNodeResponse).node
+        except NotFound:
+            return None
+        return NodeAddress(found.uuid, found.ip_address, found.port) if found.status != NodeStatus.OFFLINE else None
+
+    def tell_outcome(
+        self, node_uuid: str, *, decision_id: str, request_id: str, task_id: str, outcome: OutcomeClass, text: str
+    ) -> None:
+        """How an invocation on the node went."""
+        request = places.ReportInvocationOutcomeRequest(
+            decision_id=decision_id, request_id=request_id, task_id=task_id, node_uuid=node_uuid,
+            outcome_class=f"INVOCATION_OUTCOME_CLASS_{outcome.upper()}", error_message=text,
+        )  # fmt: skip
+        self._call("PlacementService/ReportInvocationOutcome", request, places.ReportInvocationOutcomeResponse)
 
     def changes(self, node_uuid: str, *, after: int) -> Iterator[tuple[int, str, TaskChange]]:
         """What happens to this node's tasks, for ever; raises `Unavailable` or `Refused` when the stream ends."""

@@ -26,7 +26,7 @@ class InvocationService:
     DESCRIPTOR = pb.DESCRIPTOR.services_by_name["InvocationService"]
 
     def __init__(self, platform: Platform) -> None:
-        self._executions, self._tasks = platform.executions, platform.tasks
+        self._executions, self._tasks, self._node = platform.executions, platform.tasks, platform.runs.node
 
     def invoke(self, request: Message, asked: Asked) -> Message:
         """Run a task: how it ended, or with mode async that it was taken on.
@@ -36,6 +36,8 @@ class InvocationService:
         if not request.task_id:
             raise Invalid("task_id is required", details={"field": "task_id"})
         call = _call(request)
+        if request.detached and call.node_uuid not in ("", self._node.uuid):  # what was sent here is not sent on
+            raise _another(call.node_uuid, self._node.uuid)
         task = self._tasks.obtain(asked.origin, text("task_id", request.task_id, most=64))
         if not asked.there:
             raise Unavailable(f"it was not started: {GONE}", code="STOPPING")
@@ -69,6 +71,11 @@ class InvocationService:
             if ended(row):
                 return _answer(request, row, self._executions.output(row) or b"")
         raise Unavailable(f"execution {execution_id}: {GONE}")
+
+
+def _another(wanted: str, own: str) -> Unavailable:
+    text = f"node_uuid: got {wanted}, expected {own}, which answers at this address"
+    return Unavailable(text, code="NODE_UNREACHABLE", details={"node_uuid": wanted})
 
 
 def _call(request: Message) -> Call:
