@@ -387,7 +387,8 @@ def _start_role(platform: Platform, base: Foundation, running: Loops, node: OwnN
         if client is not None:
             _join(client, reporting(client), platform, base, running)
     if platform.forwards is not None:
-        running.every(0.5, Forwarder(base.reader, platform.executions, platform.forwards).look, at_once=True)
+        running.every(2.0, Forwarder(base.reader, platform.executions, node).look, at_once=True)
+        running.every(0.5, platform.forwards.look)
     collector = Collector(
         base.reader,
         base.blobs,

@@ -186,6 +186,14 @@ def unfinished(reader: Reader, status: ExecutionStatus, *, after: int = 0, limit
     return reader.rows(EXECUTIONS, "status = ? AND seq > ? ORDER BY seq LIMIT ?", (status.value, after, limit))
 
 
+def unfinished_elsewhere(
+    reader: Reader, own: str, status: ExecutionStatus, *, after: int = 0, limit: int = 500
+) -> list[ExecutionRow]:
+    """Executions requested here that have this status on other nodes, or on none yet, oldest first."""
+    where = "status = ? AND seq > ? AND (node_uuid <> ? OR node_uuid = '') AND input_sha256 <> '' ORDER BY seq LIMIT ?"
+    return reader.rows(EXECUTIONS, where, (status.value, after, own, limit))
+
+
 def execution_counts(reader: Reader) -> dict[str, int]:
     """How many executions have each status."""
     found = dict(reader.values("SELECT status, count FROM execution_counts"))

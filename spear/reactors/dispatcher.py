@@ -9,7 +9,7 @@ from spear.projections import executions
 from spear.projections.executions import ExecutionRow
 from spear.projections.reader import Reader
 from spear.services.executions import Executions, Mode
-from spear.services.forwards import Forwards
+from spear.services.nodes import OwnNode
 
 log = logging.getLogger(__name__)
 ORIGIN, FORWARDER = Origin("dispatcher"), Origin("forwarder")
@@ -40,30 +40,23 @@ class Dispatcher:
             log.warning("executions ended as failed: %d (%s)", ended, reason)
 
     def _unfinished(self, status: ExecutionStatus) -> Iterator[ExecutionRow]:
-        return filter(self._service.is_here, unfinished(self._reader, status))
+        after = 0
+        while page := executions.unfinished(self._reader, status, after=after):
+            yield from filter(self._service.is_here, page)
+            after = page[-1].seq
 
 
 class Forwarder:
     """Sees executions through that an earlier process sent elsewhere, or that could not be recorded when they ended."""
 
-    def __init__(self, reader: Reader, service: Executions, forwards: Forwards) -> None:
-        self._reader, self._service, self._forwards = reader, service, forwards
+    def __init__(self, reader: Reader, service: Executions, node: OwnNode) -> None:
+        self._reader, self._service, self._node = reader, service, node
 
     def look(self) -> None:
         """Ask for what nobody asks for, as much as there is room for; running ones first."""
-        self._forwards.look()
         for status in (ExecutionStatus.RUNNING, ExecutionStatus.PENDING):
-            for row in unfinished(self._reader, status):
-                if self._is_mine(row) and not self._service.take_up(row, FORWARDER):
+            after = 0
+            while page := executions.unfinished_elsewhere(self._reader, self._node.uuid, status, after=after):
+                if not all(self._service.take_up(row, FORWARDER) for row in page):
                     return
-
-    def _is_mine(self, row: ExecutionRow) -> bool:
-        return bool(row.input_sha256) and (not row.node_uuid or not self._service.is_here(row))
-
-
-def unfinished(reader: Reader, status: ExecutionStatus) -> Iterator[ExecutionRow]:
-    """What has this status, oldest first."""
-    after = 0
-    while page := executions.unfinished(reader, status, after=after):
-        yield from page
-        after = page[-1].seq
+                after = page[-1].seq

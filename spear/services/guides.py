@@ -2,7 +2,6 @@
 
 import logging
 from collections import OrderedDict
-from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager, nullcontext
 from time import monotonic
 
@@ -37,9 +36,9 @@ class FleetGuide:
         """How many executions they have slots for, all together."""
         return self._placements.slots
 
-    def elsewhere(self, task: TaskRow, *, pinned: str = "", but: AbstractSet[str] = frozenset()) -> Choice:
-        """The best other node for the task, leaving out those that it was refused by."""
-        return self._placements.elsewhere(task, pinned=pinned, but=but)
+    def elsewhere(self, task: TaskRow, *, pinned: str = "") -> Choice:
+        """The best other node for the task; one that just failed is none."""
+        return self._placements.elsewhere(task, pinned=pinned)
 
     def expect(self, node_uuid: str) -> AbstractContextManager[None]:
         """Within the `with` the execution is placed on the node, or not; until it is, it counts as one in flight there."""
@@ -77,17 +76,17 @@ class SmsGuide:
         """Whether there may be any."""
         return True
 
-    def elsewhere(self, task: TaskRow, *, pinned: str = "", but: AbstractSet[str] = frozenset()) -> Choice:
-        """The best other node for the task, leaving out those that it was refused by; asked in vain, not again for a second."""
+    def elsewhere(self, task: TaskRow, *, pinned: str = "") -> Choice:
+        """The best other node for the task; one that just failed is none. Asked in vain, the SMS is not asked again for a second."""
         rule, wanted = (Rule.PINNED, pinned) if pinned else (Rule.BEST, task.task_id)
         if monotonic() < self._in_vain.get(wanted, 0):
             return Choice("", False, rule, _named("", []))
         try:
-            choice = self._pinned(pinned) if pinned else self._best(task, {*but, self._own.uuid})
+            choice = self._pinned(pinned) if pinned else self._best(task)
         except SpearError as error:
             log.warning("the SMS names no node for task %s: %s", task.task_id, error.message)
             choice = Choice("", False, rule, _named("", []))
-        if not choice.node_uuid and not but:
+        if not choice.node_uuid:
             if len(self._in_vain) >= _REMEMBERED:
                 self._in_vain.clear()
             self._in_vain[wanted] = monotonic() + _IN_VAIN_S
@@ -99,9 +98,9 @@ class SmsGuide:
             self._remember(found, "")
         return Choice(found.node_uuid if found else "", False, Rule.PINNED, _named("", []))
 
-    def _best(self, task: TaskRow, left_out: AbstractSet[str]) -> Choice:
+    def _best(self, task: TaskRow) -> Choice:
         decision_id, found = self._sms.place(task.task_id, request_id=self._own.uuid, most=_MOST_NAMED)
-        fits = [(node, score) for node, score in found if node.node_uuid not in left_out]
+        fits = [(node, score) for node, score in found if node.node_uuid != self._own.uuid]
         for node, _ in fits[:1]:
             self._remember(node, decision_id)
         return Choice(fits[0][0].node_uuid if fits else "", False, Rule.BEST, _named(decision_id, found))

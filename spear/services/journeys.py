@@ -1,9 +1,8 @@
 """The way of one execution through other nodes: placed, asked, asked again, spilled to the next, until there is an answer."""
 
 from collections.abc import Callable, Iterator
-from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from spear.domain.execution import Execution
@@ -35,8 +34,8 @@ class Guide(Protocol):
         """How many executions they have slots for, all together."""
         ...
 
-    def elsewhere(self, task: TaskRow, *, pinned: str = "", but: AbstractSet[str] = frozenset()) -> Choice:
-        """The best other node for the task, leaving out those that it was refused by."""
+    def elsewhere(self, task: TaskRow, *, pinned: str = "") -> Choice:
+        """The best other node for the task; one that just failed is none."""
         ...
 
     def expect(self, node_uuid: str) -> AbstractContextManager[None]:
@@ -81,7 +80,6 @@ class Forward:
     cancelled: str = ""
     over: bool = False
     hops: int = 0
-    tried: set[str] = field(default_factory=set)
     result_taken: bool = False
 
     @property
@@ -129,7 +127,6 @@ class Journeys:
         return _nobody(forward) if patience.spent else None
 
     def _wait_for_node(self, forward: Forward, patience: Patience) -> Answer | None:
-        forward.tried.clear()
         if patience.spent:
             return _nobody(forward)
         self._pause(forward, patience.pause_s())
@@ -141,7 +138,7 @@ class Journeys:
             forward.ticket.wait(seconds)
 
     def _place(self, forward: Forward, patience: Patience) -> bool:
-        choice = self._guide.elsewhere(forward.task, pinned=forward.pinned, but=forward.tried)
+        choice = self._guide.elsewhere(forward.task, pinned=forward.pinned)
         if choice.busy:
             patience.hope()
         if not choice.node_uuid:
@@ -217,7 +214,6 @@ class Journeys:
             execution.spill(forward.node_uuid, told.outcome, told.text)
 
         if self._change(forward, spill):
-            forward.tried.add(forward.node_uuid)
             forward.node_uuid, forward.doubt, forward.hops = "", False, forward.hops + 1
 
     def _give_up(self, forward: Forward, text: str) -> Answer:

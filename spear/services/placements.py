@@ -1,7 +1,6 @@
 """Placement: where work should run, why, and why not elsewhere; a decision is a fact."""
 
 from collections.abc import Iterator
-from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
@@ -124,11 +123,10 @@ class Placements:
         own = self._fleet.get(self._node.uuid, now_us=now_us)
         return self._fleet.roster.slots - (slots_of(own) if own else 0)
 
-    def elsewhere(self, task: TaskRow, *, pinned: str = "", but: AbstractSet[str] = frozenset()) -> Choice:
-        """The best other node for the task, leaving out those that it was refused by."""
-        left_out = {*but, self._node.uuid}
-        decision = self._decide(wanted(task, pinned=pinned), most=_NAMED + len(left_out))
-        found = (r.candidate.node_uuid for r in decision.ranked if r.candidate.node_uuid not in left_out)
+    def elsewhere(self, task: TaskRow, *, pinned: str = "") -> Choice:
+        """The best other node for the task; one that just failed is none."""
+        decision, own = self._decide(wanted(task, pinned=pinned), most=_NAMED), self._node.uuid
+        found = (r.candidate.node_uuid for r in decision.ranked if r.candidate.node_uuid != own)
         busy = decision.counts.get(Reason.FULL, 0) > self._own_is_full()
         rule = Rule.PINNED if pinned or task.node_uuid else Rule.BEST
         return Choice(next(found, ""), busy, rule, _facts(decision, self.policy))

@@ -146,7 +146,7 @@ class Node:
 
     def __init__(self, folder: Path, log, views, reader, fleet, bell, *, blobs, clock, own, elsewhere, **limits):
         self.log, self.views, self.reader, self.fleet, self.blobs, self.clock = log, views, reader, fleet, blobs, clock
-        self.unit, self.guests, ids, own = Unit(log), Guests(), SystemIds(), OwnNode(own)
+        self.unit, self.guests, ids = Unit(log), Guests(), SystemIds()
         self.nodes = Nodes(self.unit, reader, ids=ids)
         self.placements = Placements(self.unit, fleet, ids=ids, clock=clock, node=own)
         self.tasks, self.contents = Tasks(self.unit, reader, ids=ids), Contents(blobs)
@@ -169,7 +169,7 @@ class Node:
             ids=ids, spawn=self.spawn, forwards=self.forwards,
         )  # fmt: skip
         self.dispatcher = Dispatcher(reader, self.executions)
-        self.forwarder = self.forwards and Forwarder(reader, self.executions, self.forwards)
+        self.forwarder = Forwarder(reader, self.executions, own)
 
     def spawn(self, main, *args, **kwargs):
         """A greenlet that the test waits for before it ends."""
@@ -254,7 +254,17 @@ def node(folder: Path, *, blobs=None, own="node-1", elsewhere=None, **limits) ->
         log.start(views)
         stack.callback(log.close)
         opened = Node(
-            folder, log, views, reader, fleet, bell, blobs=blobs, clock=clock, own=own, elsewhere=elsewhere, **limits
+            folder,
+            log,
+            views,
+            reader,
+            fleet,
+            bell,
+            blobs=blobs,
+            clock=clock,
+            own=OwnNode(own),
+            elsewhere=elsewhere,
+            **limits,
         )
         stack.callback(lambda: gevent.killall(opened.greenlets))
         yield opened

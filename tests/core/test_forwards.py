@@ -264,6 +264,7 @@ def test_after_a_restart_what_runs_elsewhere_is_asked_for_and_runs_once(tmp_path
         until(lambda: there.ran)
     there.gate.set()
     with sms(tmp_path, there) as here:
+        here.dispatcher.end_lost("not this one")
         here.forwarder.look()
         row = here.executions.wait(there.ran[0][1], timeout_s=10)
         assert (row.status, len(there.ran)) == ("completed", 1)
@@ -301,6 +302,20 @@ def test_what_ran_on_a_node_that_forgot_it_is_lost_and_not_run_again(tmp_path, t
         here.forwarder.look()
         row = here.executions.wait(ident, timeout_s=10)
         assert (row.status, row.reason, len(there.ran)) == ("failed", "lost", 1)
+
+
+def test_what_began_on_a_node_goes_nowhere_else_whatever_that_says_later(here, there):
+    best, _ = best_first(here)
+    there.gate.clear()
+    there.troubles[best].extend([LOST_ANSWER, FULL])
+    caller = here.ask(here.task())
+    until(lambda: there.ran)
+    ident = there.ran[0][1]
+    assert here.executions.reported(ORIGIN, ident, node_uuid=best, instance_id=INSTANCE, start="warm")
+    there.gate.set()
+    caller.get(timeout=10)
+    row = here.executions.get(ident)
+    assert (row.status, row.reason, ran_on(there)) == ("failed", "lost", [best])
 
 
 def test_the_same_id_asked_twice_runs_once(here, there):
