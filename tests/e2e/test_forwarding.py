@@ -1,7 +1,7 @@
 """An SMS that runs executions on its SPEARlets, as real processes: sent, spilled, asked for again, ended once."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,9 @@ def joined(folder: Path, sms: Server, name: str) -> Server:
 
 @pytest.fixture(scope="module")
 def sms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(tmp_path_factory.mktemp("fleet") / "sms", role="sms") as found:
+    folder = tmp_path_factory.mktemp("fleet")
+    (folder / "sms.toml").write_text("[executions]\ngrace_ms = 100\n")
+    with Server(folder / "sms", "--config", str(folder / "sms.toml"), role="sms") as found:
         yield found
 
 
@@ -182,9 +184,12 @@ def test_terminate_at_the_sms_ends_the_agent_on_its_node(sms: Server, nodes: tup
     assert shown(nodes[0], ident)["status"] == "cancelled"
 
 
-def test_a_killed_sms_finds_again_what_it_had_run_elsewhere(sms: Server, nodes: tuple[Server, Server]) -> None:
+@pytest.mark.parametrize("end", [Server.kill, Server.stop])
+def test_an_sms_that_was_away_finds_again_what_it_had_run_elsewhere(
+    sms: Server, nodes: tuple[Server, Server], end: Callable[[Server], object]
+) -> None:
     ident = begun(sms, sms.register("sleep"), nodes[0], args=["1000"])
-    sms.kill()
+    end(sms)
     sms.start()
     found = ended(sms, ident)
     assert (found["status"], found["node_uuid"]) == ("completed", uuid_of(nodes[0]))
