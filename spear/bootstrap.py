@@ -20,6 +20,7 @@ from spear.adapters.rest.dialing import NodeStreams
 from spear.adapters.rest.guard import Guard, Login
 from spear.adapters.rest.server import OPEN, HttpServer, Wsgi
 from spear.adapters.rpc.app import make_services
+from spear.adapters.rpc.headquarters import SmsHeadquarters
 from spear.adapters.rpc.nodes import NodeClients
 from spear.adapters.rpc.server import RpcServer
 from spear.adapters.rpc.sms import SmsClient
@@ -42,7 +43,9 @@ from spear.projections.views import Progress, open_views, quiet
 from spear.reactors.dispatcher import Forwarder
 from spear.reactors.follower import Follower
 from spear.reactors.janitor import Collector, Snapshotter
+from spear.reactors.lines import LineSender
 from spear.reactors.reporter import OwnLog, Reporter
+from spear.reactors.reports import Bookmark, ReportSender
 from spear.roles import sms, spearlet, standby
 from spear.roles.loops import Loops, loops
 from spear.scheduling.placement import LeastUsed
@@ -60,6 +63,7 @@ from spear.services.objects import Objects
 from spear.services.placements import Placements
 from spear.services.platform import Platform
 from spear.services.registries import Registries
+from spear.services.reports import Reports
 from spear.services.runs import Runs, Settings
 from spear.services.sessions import Sessions
 from spear.services.streams import Streams
@@ -298,6 +302,7 @@ def _platform(
         runs=runs,
         forwards=forwards,
         executions=executions,
+        reports=Reports(unit, reader, lines=logs, node=node),
         tokens=_tokens(base),
         registries=Registries.over(unit, reader, ids=ids),
         following=link.following if link else None,
@@ -345,7 +350,15 @@ def _join(sms: SmsClient, reporter: Reporter, platform: Platform, base: Foundati
     except SpearError as error:
         raise StartupError(f"spearlet.auto_register: {error.message}") from error
     follower = Follower(sms, platform.tasks, platform.instances, node=platform.runs.node, folder=base.data)
-    spearlet.link(reporter, follower, running, wanted)
+    spearlet.link(reporter, follower, _sender(sms, platform, base, running), running, wanted)
+
+
+def _sender(sms: SmsClient, platform: Platform, base: Foundation, running: Loops) -> ReportSender:
+    told, node = SmsHeadquarters(sms), platform.runs.node
+    lines = LineSender(platform.logs, told, bell=base.bell, spawn=running.spawn)
+    path = base.data / "reports_cursor.json"
+    bookmark = Bookmark(path, sms=str(platform.config.spearlet.sms_grpc_addr), threads=base.threads)
+    return ReportSender(base.log, base.reader, told, node=node, lines=lines, bookmark=bookmark)
 
 
 def _runtimes(base: Foundation, config: Config, stack: ExitStack) -> dict[str, Runtime]:

@@ -1,5 +1,6 @@
 """One run of a task."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
@@ -34,6 +35,28 @@ class Start(StrEnum):
     WARM = "warm"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionReport:
+    """What a node says of an execution that it has; times in microseconds, 0 for what has not happened."""
+
+    node_uuid: str
+    status: ExecutionStatus
+    updated_at_us: int
+    instance_id: str = ""
+    start: str = ""
+    requested_at_us: int = 0
+    started_at_us: int = 0
+    completed_at_us: int = 0
+    duration_us: int = 0
+    exit_code: int | None = None
+    output_size: int = 0
+    output_content_type: str = ""
+    code: str = ""
+    error: str = ""
+    reason: str = ""
+    last_action: str = ""
+
+
 def idempotent_id(task_id: str, key: str) -> UUID:
     """The execution that a task and an Idempotency-Key name, so that asking twice clashes instead of running twice."""
     return named("execution", f"{task_id}/{key}")
@@ -42,6 +65,8 @@ def idempotent_id(task_id: str, key: str) -> UUID:
 @topic("execution")
 class Execution(Aggregate):
     """One run of a task; it ends exactly once."""
+
+    reported_at_us = 0  # the time of the last report that was taken over
 
     class ExecutionRequested(Aggregate.Created):
         task_id: str
@@ -95,6 +120,29 @@ class Execution(Aggregate):
         error: str
         last_action: str
         duration_us: int
+
+    class ExecutionStartReported(Aggregate.Event):
+        instance_id: str
+        node_uuid: str
+        start: str
+        requested_at_us: int
+        started_at_us: int
+        reported_at_us: int
+
+    class ExecutionEndReported(Aggregate.Event):
+        node_uuid: str
+        status: str
+        requested_at_us: int
+        completed_at_us: int
+        duration_us: int
+        exit_code: int | None
+        output_size: int
+        output_content_type: str
+        code: str
+        error: str
+        reason: str
+        last_action: str
+        reported_at_us: int
 
     @event(ExecutionRequested)
     def __init__(
@@ -171,6 +219,28 @@ class Execution(Aggregate):
         if not self.ended:
             self._timed_out(error, last_action, duration_us)
 
+    def report(self, seen: ExecutionReport) -> bool:
+        """Take over what the node that has it says; False for old news, and for what another node says.
+
+        An end is final: nothing that is told later undoes it.
+        """
+        if self.node_uuid not in ("", seen.node_uuid) or seen.updated_at_us < self.reported_at_us:
+            return False
+        if self.ended or seen.status is ExecutionStatus.PENDING:
+            return seen.status is self.status
+        if self.status is ExecutionStatus.PENDING and seen.started_at_us:
+            self._start_reported(
+                seen.instance_id, seen.node_uuid, seen.start,
+                seen.requested_at_us, seen.started_at_us, seen.updated_at_us,
+            )  # fmt: skip
+        if seen.status in FINAL:
+            self._end_reported(
+                seen.node_uuid, seen.status.value, seen.requested_at_us, seen.completed_at_us, seen.duration_us,
+                seen.exit_code, seen.output_size, seen.output_content_type,
+                seen.code, seen.error, seen.reason, seen.last_action, seen.updated_at_us,
+            )  # fmt: skip
+        return True
+
     @event(ExecutionPlaced)
     def _placed(self, node_uuid: str, rule: str, decision: DecisionFacts) -> None:
         self.node_uuid = node_uuid
@@ -208,3 +278,36 @@ class Execution(Aggregate):
     @event(ExecutionTimedOut)
     def _timed_out(self, error: str, last_action: str, duration_us: int) -> None:
         self.status = ExecutionStatus.TIMEOUT
+
+    @event(ExecutionStartReported)
+    def _start_reported(
+        self,
+        instance_id: str,
+        node_uuid: str,
+        start: str,
+        requested_at_us: int,
+        started_at_us: int,
+        reported_at_us: int,
+    ) -> None:
+        self.status = ExecutionStatus.RUNNING
+        self.instance_id, self.node_uuid, self.reported_at_us = instance_id, node_uuid, reported_at_us
+
+    @event(ExecutionEndReported)
+    def _end_reported(
+        self,
+        node_uuid: str,
+        status: str,
+        requested_at_us: int,
+        completed_at_us: int,
+        duration_us: int,
+        exit_code: int | None,
+        output_size: int,
+        output_content_type: str,
+        code: str,
+        error: str,
+        reason: str,
+        last_action: str,
+        reported_at_us: int,
+    ) -> None:
+        self.status = ExecutionStatus(status)
+        self.node_uuid, self.reported_at_us = node_uuid, reported_at_us

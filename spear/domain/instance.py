@@ -1,5 +1,6 @@
 """A live sandbox of a task on a node."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
@@ -17,9 +18,23 @@ class InstanceStatus(StrEnum):
     TERMINATED = "terminated"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceReport:
+    """What a node says of an instance that it has; times in microseconds."""
+
+    node_uuid: str
+    status: InstanceStatus
+    current_execution_id: str
+    created_at_us: int
+    updated_at_us: int
+
+
 @topic("instance")
 class Instance(Aggregate):
     """A prepared sandbox of a task on a node; executions run on it one by one or side by side, sharing only code."""
+
+    reported_at_us = 0  # the time of the last report that was taken over
+    reported = ("", "")  # the status and the running execution that it told
 
     class InstanceStarted(Aggregate.Created):
         task_id: str
@@ -29,6 +44,12 @@ class Instance(Aggregate):
 
     class InstanceStopped(Aggregate.Event):
         reason: str
+
+    class InstanceReported(Aggregate.Event):
+        status: str
+        current_execution_id: str
+        created_at_us: int
+        updated_at_us: int
 
     @event(InstanceStarted)
     def __init__(self, id: UUID, task_id: str, node_uuid: str, runtime: str, sha256: str) -> None:
@@ -40,6 +61,21 @@ class Instance(Aggregate):
         if not self.stopped:
             self._stopped(reason)
 
+    def report(self, seen: InstanceReport) -> bool:
+        """Take over what its node says; False for old news, and for what another node says. What is gone stays gone."""
+        if self.node_uuid != seen.node_uuid or seen.updated_at_us < self.reported_at_us:
+            return False
+        if self.stopped:
+            return seen.status is InstanceStatus.TERMINATED
+        if (seen.status.value, seen.current_execution_id) != self.reported:
+            self._reported(seen.status.value, seen.current_execution_id, seen.created_at_us, seen.updated_at_us)
+        return True
+
     @event(InstanceStopped)
     def _stopped(self, reason: str) -> None:
         self.stopped = True
+
+    @event(InstanceReported)
+    def _reported(self, status: str, current_execution_id: str, created_at_us: int, updated_at_us: int) -> None:
+        self.reported, self.reported_at_us = (status, current_execution_id), updated_at_us
+        self.stopped = status == InstanceStatus.TERMINATED

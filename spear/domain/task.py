@@ -6,7 +6,7 @@ from uuid import UUID
 
 from eventsourcing.domain import event
 
-from spear.domain.base import Aggregate, named, topic
+from spear.domain.base import NEXT, UNSTAMPED, Aggregate, event_topic, named, topic
 from spear.errors import AlreadyExists, NotFound
 
 
@@ -47,6 +47,17 @@ class Executable(TypedDict):
     checksum_sha256: str
     args: list[str]
     env: dict[str, str]
+
+
+@event_topic("task.TaskResultReported")
+class TaskResultReported(Aggregate.Event):
+    """A node said how an execution of the task ended; recorded in a stream of its own, so that the task's stays short."""
+
+    task_id: str
+    result_uri: str
+    result_status: str
+    completed_at_us: int
+    metadata: dict[str, str]
 
 
 @topic("task")
@@ -139,6 +150,20 @@ class Task(Aggregate):
             self.activate(reason)
         else:
             self.deactivate(reason)
+
+    def result(self, uri: str, *, status: str, completed_at_us: int, metadata: dict[str, str]) -> TaskResultReported:
+        """How an execution ended, for the stream of the task's results."""
+        self._check_present()
+        return TaskResultReported(
+            originator_id=named("task_results", str(self.id)),
+            originator_version=NEXT,
+            timestamp=UNSTAMPED,
+            task_id=str(self.id),  # type: ignore[call-arg]
+            result_uri=uri,
+            result_status=status,
+            completed_at_us=completed_at_us,
+            metadata=metadata,
+        )
 
     def unregister(self, reason: str) -> None:
         """The task takes no more work; its history stays."""

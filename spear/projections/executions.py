@@ -156,6 +156,29 @@ def _timed_out(sheets: Sheets, fact: Recorded, e: Execution.ExecutionTimedOut) -
         )
 
 
+def _start_reported(sheets: Sheets, fact: Recorded, e: Execution.ExecutionStartReported) -> None:
+    row = _change(sheets, fact, _RUNNING)
+    if row:
+        row.instance_id, row.node_uuid, row.start = e.instance_id, e.node_uuid, e.start
+        row.started_at_us, row.updated_at_us = e.started_at_us, e.reported_at_us
+        _requested_by(row, e.requested_at_us)
+
+
+def _end_reported(sheets: Sheets, fact: Recorded, e: Execution.ExecutionEndReported) -> None:
+    row = _ended(sheets, fact, e.status, e.duration_us)
+    if row:
+        row.node_uuid, row.completed_at_us, row.updated_at_us = e.node_uuid, e.completed_at_us, e.reported_at_us
+        row.exit_code = NO_EXIT_CODE if e.exit_code is None else e.exit_code
+        row.output_size, row.output_content_type = e.output_size, e.output_content_type
+        row.error_code, row.error, row.reason, row.last_action = e.code, e.error, e.reason, e.last_action
+        _requested_by(row, e.requested_at_us)
+
+
+def _requested_by(row: ExecutionRow, time_us: int) -> None:
+    if 0 < time_us < row.requested_at_us:  # this log heard of it later than the node
+        row.requested_at_us = time_us
+
+
 FOLDS = {
     Execution.ExecutionRequested: _requested,
     Execution.ExecutionPlaced: _placed,
@@ -165,6 +188,8 @@ FOLDS = {
     Execution.ExecutionFailed: _failed,
     Execution.ExecutionCancelled: _cancelled,
     Execution.ExecutionTimedOut: _timed_out,
+    Execution.ExecutionStartReported: _start_reported,
+    Execution.ExecutionEndReported: _end_reported,
 }
 
 

@@ -49,7 +49,17 @@ def _stopped(sheets: Sheets, fact: Recorded, e: Instance.InstanceStopped) -> Non
         row.updated_at_us = fact.time_us
 
 
-def _run_started(sheets: Sheets, fact: Recorded, e: Execution.ExecutionStarted) -> None:
+def _reported(sheets: Sheets, fact: Recorded, e: Instance.InstanceReported) -> None:
+    row = sheets[INSTANCES][fact.originator_id]
+    if row:
+        row.status, row.current_execution_id = e.status, e.current_execution_id
+        row.running = row.running if e.status != _TERMINATED else 0
+        row.created_at_us, row.updated_at_us, row.last_seen_us = e.created_at_us, e.updated_at_us, e.updated_at_us
+
+
+def _run_started(
+    sheets: Sheets, fact: Recorded, e: Execution.ExecutionStarted | Execution.ExecutionStartReported
+) -> None:
     row = sheets[INSTANCES][e.instance_id]
     if row:
         row.running, row.current_execution_id = row.running + 1, fact.originator_id
@@ -75,11 +85,14 @@ def _seen(row: InstanceRow, fact: Recorded) -> None:
 FOLDS = {
     Instance.InstanceStarted: _started,
     Instance.InstanceStopped: _stopped,
+    Instance.InstanceReported: _reported,
     Execution.ExecutionStarted: _run_started,
     Execution.ExecutionCompleted: _run_ended,
     Execution.ExecutionFailed: _run_ended,
     Execution.ExecutionCancelled: _run_ended,
     Execution.ExecutionTimedOut: _run_ended,
+    Execution.ExecutionStartReported: _run_started,
+    Execution.ExecutionEndReported: _run_ended,
 }
 
 
@@ -88,9 +101,13 @@ def get_instance(reader: Reader, instance_id: str) -> InstanceRow | None:
     return reader.get(INSTANCES, instance_id)
 
 
-def live_instances(reader: Reader, *, task_id: str = "", after: int = 0, limit: int = 50) -> Page[InstanceRow]:
-    """Instances that are not terminated, newest first."""
-    where, values = ("task_id = ? AND ", [task_id]) if task_id else ("", [])
+def live_instances(
+    reader: Reader, *, task_id: str = "", node_uuid: str = "", after: int = 0, limit: int = 50
+) -> Page[InstanceRow]:
+    """Instances that are not terminated, of one task or one node if that is asked for, newest first."""
+    wanted = {"task_id": task_id, "node_uuid": node_uuid}
+    values = [value for value in wanted.values() if value]
+    where = "".join(f"{name} = ? AND " for name, value in wanted.items() if value)
     rows = reader.rows(
         INSTANCES,
         f"{where}status IN ('running', 'idle', 'terminating') AND seq < ? ORDER BY seq DESC LIMIT ?",

@@ -3,13 +3,14 @@
 import msgspec
 
 from spear.domain.execution import Execution, ExecutionStatus
-from spear.domain.task import Endpoint, Task, TaskStatus
+from spear.domain.task import Endpoint, Task, TaskResultReported, TaskStatus
 from spear.events.record import Recorded
 from spear.projections.executions import EXECUTIONS
 from spear.projections.reader import Page, Reader
 from spear.projections.tables import Rows, Sheets, Table
 
 KEPT_RESULTS = 16
+EXECUTION_ID = "execution_id"  # under this key a result's metadata names the execution
 _COMPLETED = ExecutionStatus.COMPLETED.value  # what the executions' own fold, which comes first, has set by then
 
 
@@ -39,7 +40,10 @@ class TaskRow(msgspec.Struct, gc=False):
 
 
 class TaskResultRow(msgspec.Struct, gc=False):
-    """How a task's executions ended lately; the newest results last, at most `KEPT_RESULTS`."""
+    """How a task's executions ended lately; the newest results last, at most `KEPT_RESULTS`.
+
+    `metadata` is what was told of the execution that it names; local ends leave it alone.
+    """
 
     task_id: str
     result_uris: list[str]
@@ -47,6 +51,7 @@ class TaskResultRow(msgspec.Struct, gc=False):
     last_result_status: str
     last_completed_at_us: int
     last_execution_id: str
+    metadata: dict[str, str]
 
 
 class EndpointRow(msgspec.Struct, gc=False):
@@ -110,20 +115,61 @@ def result_uri(task_id: str, execution_id: str) -> str:
     return f"object://results/{task_id}/{execution_id}"
 
 
+def _results(sheets: Sheets, task_id: str) -> TaskResultRow | None:
+    rows: Rows[TaskResultRow] = sheets[TASK_RESULTS]
+    row = rows[task_id]
+    if row is None and sheets[TASKS].look(task_id) is not None:
+        row = rows[task_id] = TaskResultRow(task_id, [], "", "", 0, "", {})
+    return row
+
+
 def _ended(sheets: Sheets, fact: Recorded, e: object) -> None:
     execution = sheets[EXECUTIONS][fact.originator_id]
-    if execution is None or sheets[TASKS].look(execution.task_id) is None:
+    if execution is None or (row := _results(sheets, execution.task_id)) is None:
         return
-    rows: Rows[TaskResultRow] = sheets[TASK_RESULTS]
-    row = rows[execution.task_id]
-    if row is None:
-        row = rows[execution.task_id] = TaskResultRow(execution.task_id, [], "", "", 0, "")
     row.last_result_status, row.last_completed_at_us = execution.status, fact.time_us
     row.last_execution_id = execution.execution_id
     if execution.status == _COMPLETED:
         row.last_result_uri = result_uri(row.task_id, execution.execution_id)
         row.result_uris.append(row.last_result_uri)
         del row.result_uris[:-KEPT_RESULTS]
+
+
+def _end_reported(sheets: Sheets, fact: Recorded, e: Execution.ExecutionEndReported) -> None:
+    execution = sheets[EXECUTIONS][fact.originator_id]
+    row = _results(sheets, execution.task_id) if execution else None
+    if row and execution:
+        ident = execution.execution_id
+        uri = result_uri(row.task_id, ident) if e.status == _COMPLETED else ""
+        error = {"error_message": e.error} if e.error else {}
+        told = {EXECUTION_ID: ident, "execution_time_ms": str(e.duration_us // 1000), **error}
+        _take_over(row, uri, e.status, e.completed_at_us, ident, told)
+
+
+def _result_reported(sheets: Sheets, fact: Recorded, e: TaskResultReported) -> None:
+    row = _results(sheets, e.task_id)
+    if row:
+        ident = e.metadata.get(EXECUTION_ID, "")
+        _take_over(row, e.result_uri, e.result_status, e.completed_at_us, ident, e.metadata)
+
+
+def _take_over(
+    row: TaskResultRow, uri: str, status: str, completed_at_us: int, ident: str, metadata: dict[str, str]
+) -> None:
+    """What is told late is kept among the results, and is not the last one."""
+    if uri and uri not in row.result_uris:
+        row.result_uris.append(uri)
+        del row.result_uris[:-KEPT_RESULTS]
+    if completed_at_us >= row.last_completed_at_us:
+        row.last_result_uri = uri or row.last_result_uri
+        row.last_result_status, row.last_completed_at_us = status, completed_at_us
+        row.last_execution_id, row.metadata = ident, metadata
+
+
+def result_metadata(row: TaskResultRow) -> dict[str, str]:
+    """What is known of the last result beside its status: whose it is, and what the node told with it."""
+    told = row.metadata if row.metadata.get(EXECUTION_ID, "") == row.last_execution_id else {}
+    return {**told, EXECUTION_ID: row.last_execution_id} if row.last_execution_id else told
 
 
 FOLDS = {
@@ -138,6 +184,8 @@ FOLDS = {
     Execution.ExecutionFailed: _ended,
     Execution.ExecutionCancelled: _ended,
     Execution.ExecutionTimedOut: _ended,
+    Execution.ExecutionEndReported: _end_reported,
+    TaskResultReported: _result_reported,
 }
 
 

@@ -10,7 +10,7 @@ from spear.projections import instances, nodes
 from spear.projections.nodes import NodeRow
 from spear.projections.reader import Reader
 from spear.services.instances import Instances
-from spear.services.nodes import Nodes
+from spear.services.nodes import Nodes, OwnNode
 
 ORIGIN = Origin("watchdog")
 _S = 1_000_000
@@ -57,10 +57,10 @@ def _unless_gone(command: Callable[[], object]) -> None:
         return  # somebody deleted it meanwhile
 
 
-def stop_what_died(reader: Reader, sandboxes: Instances) -> None:
-    """After a start: record that the instances of an earlier process are gone."""
+def stop_what_died(reader: Reader, sandboxes: Instances, node: OwnNode) -> None:
+    """After a start: record that this node's instances of an earlier process are gone."""
     after = 0
-    while page := instances.live_instances(reader, after=after, limit=500).rows:
+    while page := instances.live_instances(reader, node_uuid=node.uuid, after=after, limit=500).rows:
         for instance in page:
             sandboxes.record_stop(ORIGIN, instance.instance_id, instance.task_id, DIED)
         after = page[-1].seq

@@ -2,7 +2,7 @@
 
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from time import monotonic
 
 import gevent
@@ -16,6 +16,7 @@ from spear.reactors import janitor
 from spear.reactors.dispatcher import DIED, Dispatcher
 from spear.reactors.follower import Follower
 from spear.reactors.reporter import Description, Reporter
+from spear.reactors.reports import ReportSender
 from spear.reactors.watchdog import stop_what_died
 from spear.roles.loops import Loops
 from spear.services.platform import Platform
@@ -29,7 +30,7 @@ def start(platform: Platform, loops: Loops, reporter: Reporter) -> None:
     dispatcher = Dispatcher(platform.reader, platform.executions)
     reporter.report()
     dispatcher.end_lost(DIED)
-    stop_what_died(platform.reader, platform.instances)
+    stop_what_died(platform.reader, platform.instances, platform.runs.node)
     loops.every(0.5, dispatcher.dispatch, at_once=True)
     loops.every(1.0, dispatcher.end_lost)
     loops.every(config.spearlet.heartbeat_interval, reporter.report)
@@ -51,10 +52,11 @@ def wind_down(platform: Platform) -> None:
         log.warning("the end of an instance is not recorded: %s", error.message)
 
 
-def link(sms: Reporter, follower: Follower, loops: Loops, config: Spearlet) -> None:
-    """Keep this node known at its SMS and follow its tasks; a process that cannot reach it for too long ends."""
+def link(sms: Reporter, follower: Follower, sender: ReportSender, loops: Loops, config: Spearlet) -> None:
+    """Keep this node known at its SMS, follow its tasks and report; a process that cannot reach it for too long ends."""
     loops.spawn(lambda: _keep_known(sms, config))
-    loops.spawn(lambda: _keep_following(follower, config))
+    loops.spawn(lambda: _keep_following(follower.follow, config))
+    loops.spawn(lambda: _keep_following(sender.follow, config))
 
 
 def described(config: Config) -> Description:
@@ -82,13 +84,13 @@ def _keep_known(sms: Reporter, config: Spearlet) -> None:
             _wait_after(error, next(pauses))
 
 
-def _keep_following(follower: Follower, config: Spearlet) -> None:
+def _keep_following(follow: Callable[[], None], config: Spearlet) -> None:
     while True:
         pauses = _growing(config)
         began = monotonic()
         while monotonic() - began < config.heartbeat_interval:  # one that followed for a while starts afresh
             try:
-                follower.follow()
+                follow()
             except SpearError as error:
                 _wait_after(error, next(pauses))
 

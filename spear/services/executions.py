@@ -356,6 +356,8 @@ class Executions:
             return _only_cancelled(row)
         elsewhere = self._forwards is not None and self._forwards.stop(row.execution_id, reason)
         if not elsewhere and not self._runs.stop(row.execution_id, reason):
+            if not row.input_sha256:  # known by reports alone: it is another node's own
+                self._check_reach(row.node_uuid)
             self._cancel(origin, row.execution_id, reason)
         return _only_cancelled(self.wait(row.execution_id, timeout_s=_PATIENCE_S))
 

@@ -18,6 +18,7 @@ from spear.services.nodes import Nodes
 from spear.services.objects import Objects
 from spear.services.placements import Placements
 from spear.services.registries import Registries
+from spear.services.reports import Reports
 from spear.services.runs import Runs
 from spear.services.sessions import Sessions
 from spear.services.streams import Streams
@@ -46,6 +47,7 @@ class Platform:
     runs: Runs
     forwards: Forwards | None
     executions: Executions
+    reports: Reports
     tokens: Tokens
     registries: Registries
     streams: Streams

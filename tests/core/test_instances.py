@@ -118,5 +118,5 @@ def test_at_a_stop_what_cannot_be_recorded_is_told_and_the_next_process_records_
         assert len(here.instances.stop_all(ORIGIN, "the server is stopping")) == 3
     with node(tmp_path) as here:
         for _ in range(2):
-            stop_what_died(here.reader, here.instances)
+            stop_what_died(here.reader, here.instances, here.runs.node)
         assert here.recorded()["InstanceStopped"] == here.recorded()["TaskDeactivated"] == 3

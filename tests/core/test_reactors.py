@@ -141,18 +141,19 @@ def test_thousands_of_leftovers_are_ended_once_each(tmp_path):
     with node(tmp_path) as here:
         here.dispatcher.end_lost("the process ended")
         here.dispatcher.end_lost("the process ended")
-        stop_what_died(here.reader, here.instances)
+        stop_what_died(here.reader, here.instances, here.runs.node)
         assert here.counts() == {"failed": 1200}
         assert here.recorded()["ExecutionFailed"] == 1200
 
 
 def test_an_instance_that_cannot_be_stopped_does_not_hold_up_a_start_for_ever(here):
     here.unit.save(ORIGIN, *[
-        Instance(id=SystemIds().new(), task_id="0" * 32, node_uuid="n", runtime="wasm", sha256="") for _ in range(3)
+        Instance(id=SystemIds().new(), task_id="0" * 32, node_uuid=here.runs.node.uuid, runtime="wasm", sha256="")
+        for _ in range(3)
     ])  # fmt: skip
     here.instances.record_stop = lambda *_: None
     with gevent.Timeout(5):
-        stop_what_died(here.reader, here.instances)
+        stop_what_died(here.reader, here.instances, here.runs.node)
 
 
 def register(nodes, count=1):

@@ -18,6 +18,7 @@ from spear.adapters.rpc.errors import expect_no_bug, no_bug, refuse
 from spear.errors import Malformed, Overloaded, SpearError
 from spear.events.record import Origin
 from spear.logs import correlation_id
+from spear.services.tokens import ANYBODY
 
 log = logging.getLogger(__name__)
 Message: TypeAlias = Any  # protobuf's classes are made at run time
@@ -40,6 +41,7 @@ class Asked:
         given = self.told("x-request-id")
         self.correlation = given if _CORRELATION.fullmatch(given) else f"{getrandbits(128):032x}"
         self.origin = Origin("grpc", self.correlation)
+        self.caller = ANYBODY
 
     def told(self, key: str) -> str:
         """What the caller's metadata say under `key`, "" for nothing."""

@@ -6,6 +6,7 @@ from typing import Any
 import grpc
 
 from spear.adapters.rpc.calls import Message
+from spear.adapters.rpc.errors import CODE_KEY
 from spear.adapters.rpc.generated.sms import node_pb2 as pb
 from spear.adapters.rpc.generated.sms import placement_pb2 as places
 from spear.adapters.rpc.generated.sms import task_pb2 as tasks
@@ -13,7 +14,7 @@ from spear.adapters.rpc.server import on_the_hub
 from spear.adapters.rpc.services.tasks import described
 from spear.config import Address
 from spear.domain.node import NodeStatus, OutcomeClass
-from spear.errors import NotFound, Refused, SpearError, Unavailable
+from spear.errors import Forbidden, NotFound, Overloaded, Refused, SpearError, TooLarge, Unauthenticated, Unavailable
 from spear.ports import NodeAddress, TaskChange
 
 _CALL_S = 5.0
@@ -24,6 +25,12 @@ _OPTIONS = {
     "grpc.max_reconnect_backoff_ms": 2_000,
 }
 _NO_ANSWER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
+_LATER = (*_NO_ANSWER, grpc.StatusCode.UNIMPLEMENTED)  # an older SMS may be replaced by one that answers
+_KINDS: dict[grpc.StatusCode, type[SpearError]] = {
+    grpc.StatusCode.NOT_FOUND: NotFound,
+    grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
+    grpc.StatusCode.PERMISSION_DENIED: Forbidden,
+}
 _CHANGES = {tasks.TASK_EVENT_KIND_CREATE: TaskChange.CREATED, tasks.TASK_EVENT_KIND_CANCEL: TaskChange.GONE}
 
 
@@ -49,17 +56,17 @@ class SmsClient:
         node = pb.Node(
             uuid=uuid, ip_address=ip_address, port=port, http_port=http_port, status="online", metadata=metadata
         )
-        answer = self._call("NodeService/RegisterNode", pb.RegisterNodeRequest(node=node), pb.RegisterNodeResponse)
+        answer = self.call("NodeService/RegisterNode", pb.RegisterNodeRequest(node=node), pb.RegisterNodeResponse)
         return str(answer.node_uuid or uuid)
 
     def report(self, uuid: str, numbers: Mapping[str, int | float]) -> None:
         """Beat, and say what the machine has and uses; raises `NotFound` when the SMS does not know the node."""
-        beat = self._call("NodeService/Heartbeat", pb.HeartbeatRequest(uuid=uuid), pb.HeartbeatResponse)
+        beat = self.call("NodeService/Heartbeat", pb.HeartbeatRequest(uuid=uuid), pb.HeartbeatResponse)
         if not beat.success:
             raise NotFound.noun("node", uuid)
         resource: Message = pb.NodeResource
         request = pb.UpdateNodeResourceRequest(resource=resource(node_uuid=uuid, **numbers))
-        self._call("NodeService/UpdateNodeResource", request, pb.UpdateNodeResourceResponse)
+        self.call("NodeService/UpdateNodeResource", request, pb.UpdateNodeResourceResponse)
 
     def task(self, task_id: str) -> dict[str, Any] | None:
         """How the task is described; None when there is none.
@@ -67,26 +74,26 @@ class SmsClient:
         An SMS that was just away is waited for: it may be the one who had this node asked.
         """
         request = tasks.GetTaskRequest(task_id=task_id)
-        answer = self._call("TaskService/GetTask", request, tasks.GetTaskResponse, wait_for_ready=True)
+        answer = self.call("TaskService/GetTask", request, tasks.GetTaskResponse, wait_for_ready=True)
         return described(answer.task) if answer.found else None
 
     def task_at(self, endpoint: str) -> tuple[str, dict[str, Any]] | None:
         """The id and the description of the task that owns the endpoint; None when nobody does."""
         request = tasks.ResolveEndpointRequest(endpoint=endpoint)
-        answer = self._call("TaskService/ResolveEndpoint", request, tasks.ResolveEndpointResponse)
+        answer = self.call("TaskService/ResolveEndpoint", request, tasks.ResolveEndpointResponse)
         return (str(answer.task.task_id), described(answer.task)) if answer.found else None
 
     def place(self, task_id: str, *, request_id: str, most: int) -> tuple[str, list[tuple[NodeAddress, float]]]:
         """The id of the SMS's decision, and the best nodes with their scores, best first."""
         request = places.PlaceInvocationRequest(request_id=request_id, task_id=task_id, max_candidates=most)
-        answer = self._call("PlacementService/PlaceInvocation", request, places.PlaceInvocationResponse)
+        answer = self.call("PlacementService/PlaceInvocation", request, places.PlaceInvocationResponse)
         found = [(NodeAddress(c.node_uuid, c.ip_address, c.port), c.score) for c in answer.candidates]
         return str(answer.decision_id), found
 
     def node(self, node_uuid: str) -> NodeAddress | None:
         """Where the node answers; None for one that is gone or was declared lost."""
         try:
-            found = self._call("NodeService/GetNode", pb.GetNodeRequest(uuid=node_uuid), pb.GetNodeResponse).node
+            found = self.call("NodeService/GetNode", pb.GetNodeRequest(uuid=node_uuid), pb.GetNodeResponse).node
         except NotFound:
             return None
         return NodeAddress(found.uuid, found.ip_address, found.port) if found.status != NodeStatus.OFFLINE else None
@@ -99,7 +106,7 @@ class SmsClient:
             decision_id=decision_id, request_id=request_id, task_id=task_id, node_uuid=node_uuid,
             outcome_class=f"INVOCATION_OUTCOME_CLASS_{outcome.upper()}", error_message=text,
         )  # fmt: skip
-        self._call("PlacementService/ReportInvocationOutcome", request, places.ReportInvocationOutcomeResponse)
+        self.call("PlacementService/ReportInvocationOutcome", request, places.ReportInvocationOutcomeResponse)
 
     def changes(self, node_uuid: str, *, after: int) -> Iterator[tuple[int, str, TaskChange]]:
         """What happens to this node's tasks, for ever; raises `Unavailable` or `Refused` when the stream ends."""
@@ -116,9 +123,10 @@ class SmsClient:
             raise self._ours(method, error) from None
         raise Unavailable(f"the SMS at {self._address}: {method}: the stream ended")
 
-    def _call(
+    def call(
         self, method: str, request: Message, answers: Callable[[], Message], *, wait_for_ready: bool = False
     ) -> Message:
+        """One call of a method of `sms.*`; what goes wrong is raised as our own error."""
         call = self._channel.unary_unary(
             f"/sms.{method}",
             request_serializer=lambda message: message.SerializeToString(),
@@ -131,9 +139,13 @@ class SmsClient:
 
     def _ours(self, method: str, error: Any) -> SpearError:
         code, text = error.code(), f"the SMS at {self._address}: {method}: {error.details()}"
-        if code is grpc.StatusCode.NOT_FOUND:
-            return NotFound(text)
-        return Unavailable(text) if code in _NO_ANSWER else Refused(text)
+        if code in _LATER:
+            return Unavailable(text)
+        if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+            final = any(word in text for word in ("truncated", "larger than"))
+            return TooLarge(text) if final else Overloaded(text)
+        told = dict(error.trailing_metadata() or ()).get(CODE_KEY)
+        return _KINDS.get(code, Refused)(text, code=str(told) if told else None)
 
     def close(self) -> None:
         """Hang up; may be called twice."""

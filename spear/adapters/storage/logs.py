@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import FileIO
 from itertools import islice
@@ -12,13 +13,13 @@ from pathlib import Path
 import msgspec
 from gevent.monkey import get_original
 
+from spear.adapters.storage.reported import COMPLETED, MOST_BYTES, TRUNCATED, ReportedLog
 from spear.errors import AlreadyExists, Invalid, Unavailable
-from spear.ports import Bell, Clock, Level, LogLine, LogPage, LogSink, Stream, Ticket
+from spear.ports import Bell, Clock, Level, LogLine, LogMark, LogPage, LogSink, Stream, Ticket
 
 PART = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,128}")
 RANK = {level: rank for rank, level in enumerate(Level)}
-TRUNCATED = b'{"truncated":true}\n'
-COMPLETED = b'{"completed":true}\n'
+_OPEN_REPORTS = 1024
 
 # Guests write from native threads, which a patched lock could not serve.
 _native_lock = get_original("_thread", "allocate_lock")
@@ -172,6 +173,7 @@ class FileLogStore:
         self._clock = clock
         self._bell = bell
         self._live: dict[str, _FileSink] = {}
+        self._reported: OrderedDict[str, ReportedLog] = OrderedDict()
 
     @contextmanager
     def sink(self, execution_id: str, *, node_uuid: str, task_id: str, limit_bytes: int) -> Iterator[LogSink]:
@@ -190,6 +192,29 @@ class FileLogStore:
         finally:
             sink.close()
             del self._live[execution_id]
+
+    def append(self, execution_id: str, *, node_uuid: str, task_id: str, lines: Sequence[LogLine]) -> LogMark:
+        """Append lines of an execution that runs elsewhere; those that are there are skipped.
+
+        Raises `Refused` for a gap and for a finished log, `TooLarge` for a full one, `Unavailable` when the disk refuses.
+        """
+        return self._log_of(execution_id, node_uuid, task_id).append(lines)
+
+    def finish(self, execution_id: str, *, node_uuid: str, task_id: str) -> LogMark:
+        """No more of them will come; what came is on disk. May be repeated."""
+        mark = self._log_of(execution_id, node_uuid, task_id).finish()
+        del self._reported[execution_id]
+        return mark
+
+    def _log_of(self, execution_id: str, node_uuid: str, task_id: str) -> ReportedLog:
+        found = self._reported.pop(execution_id, None)
+        if found is None:
+            path = self._path(execution_id, node_uuid, task_id)
+            found = ReportedLog(path, bell=self._bell, most_bytes=MOST_BYTES)
+        self._reported[execution_id] = found
+        if len(self._reported) > _OPEN_REPORTS:
+            self._reported.popitem(last=False)
+        return found
 
     def read(
         self,
@@ -227,12 +252,15 @@ class FileLogStore:
 
         True at once for an execution that has no open log.
         """
-        sink = self._live.get(execution_id)
+        sink = self._open(execution_id)
         return sink is None or sink.wait(after, timeout_s)
 
     def _is_live(self, execution_id: str) -> bool:
-        sink = self._live.get(execution_id)
+        sink = self._open(execution_id)
         return sink is not None and not sink.closed
+
+    def _open(self, execution_id: str) -> _FileSink | ReportedLog | None:
+        return self._live.get(execution_id) or self._reported.get(execution_id)
 
     def _path(self, execution_id: str, node_uuid: str, task_id: str) -> str:
         for name, part in (("node_uuid", node_uuid), ("task_id", task_id), ("execution_id", execution_id)):

@@ -28,7 +28,7 @@ from spear.projections.tasks import TaskResultRow, TaskRow
 from spear.services.platform import Platform
 from spear.services.tasks import NOTHING_TO_RUN
 
-_NO_RESULT = TaskResultRow("", [], "", "", 0, "")
+_NO_RESULT = TaskResultRow("", [], "", "", 0, "", {})
 
 
 class ExecutableIn(Taken):
@@ -129,7 +129,7 @@ def task_json(row: TaskRow, result: TaskResultRow | None) -> dict[str, Any]:
         "last_result_uri": last.last_result_uri,
         "last_result_status": last.last_result_status,
         "last_completed_at": last.last_completed_at_us // 1_000_000,
-        "last_result_metadata": {"execution_id": last.last_execution_id} if last.last_execution_id else {},
+        "last_result_metadata": views.result_metadata(last),
     }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from spear.adapters.rpc.calls import Asked, Message
-from spear.adapters.rpc.checks import ident, seconds, text, text_list, text_map, word
+from spear.adapters.rpc.checks import ident, number, seconds, text, text_list, text_map, word
 from spear.adapters.rpc.follow import Place, task_events
 from spear.adapters.rpc.generated.sms import task_pb2 as pb
 from spear.domain.task import Executable, ExecutableType, Priority, TaskStatus
@@ -15,7 +15,7 @@ from spear.services.platform import Platform
 from spear.services.tasks import NOTHING_TO_RUN, endpoint_name
 
 _MOST, _USUAL = 1000, 100
-_NO_RESULT = TaskResultRow("", [], "", "", 0, "")
+_NO_RESULT = TaskResultRow("", [], "", "", 0, "", {})
 _STATUS = {1: TaskStatus.REGISTERED, 2: TaskStatus.ACTIVE, 3: TaskStatus.INACTIVE}
 _PRIORITY = {1: Priority.LOW, 2: Priority.NORMAL, 3: Priority.HIGH, 4: Priority.URGENT}
 _TYPE = {
@@ -49,7 +49,7 @@ def task_message(row: TaskRow, result: TaskResultRow | None) -> Message:
         last_result_uri=last.last_result_uri,
         last_result_status=last.last_result_status,
         last_completed_at=seconds(last.last_completed_at_us),
-        last_result_metadata={"execution_id": last.last_execution_id} if last.last_execution_id else {},
+        last_result_metadata=views.result_metadata(last),
     )
     if row.executable_type != ExecutableType.NONE:
         message.executable.CopyFrom(_executable_message(row))
@@ -175,6 +175,24 @@ class TaskService:
             return pb.UpdateTaskStatusResponse(success=False, message="Task not found")
         task = self._message(request.task_id)
         return pb.UpdateTaskStatusResponse(success=True, message="Task status updated successfully", task=task)
+
+    def update_task_result(self, request: Message, asked: Asked) -> Message:
+        """A node says how an execution of the task ended."""
+        text("task_id", request.task_id, most=64, least=1)
+        given_s = number("completed_at", request.completed_at, -1, 253_402_300_799)
+        try:
+            self._platform.reports.result(
+                asked.origin,
+                request.task_id,
+                text("result_uri", request.result_uri, most=2048),
+                status=text("result_status", request.result_status, most=64),
+                completed_at_us=given_s * 1_000_000 if given_s > 0 else self._platform.clock.now_us(),
+                metadata=text_map("result_metadata", request.result_metadata),
+            )
+        except NotFound:
+            return pb.UpdateTaskResultResponse(success=False, message="Task not found")
+        task = self._message(request.task_id)
+        return pb.UpdateTaskResultResponse(success=True, message="Task result updated successfully", task=task)
 
     def subscribe_task_events(self, request: Message, asked: Asked) -> Iterator[Message]:
         """What happened to the tasks of one node after a position, and what happens from now on."""

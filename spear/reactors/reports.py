@@ -1,0 +1,191 @@
+"""Tells the SMS what happened on this node, in the order of the node's own log, from a bookmark that survives it."""
+
+import json
+import logging
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from spear.domain.execution import FINAL, Execution, ExecutionReport, ExecutionStatus
+from spear.domain.instance import Instance, InstanceReport, InstanceStatus
+from spear.domain.task import Task, TaskStatus
+from spear.errors import SpearError, Unavailable
+from spear.events.log import EventLog
+from spear.events.record import Recorded
+from spear.ports import Headquarters, Threads
+from spear.projections.executions import NO_EXIT_CODE, ExecutionRow, get_execution
+from spear.projections.instances import get_instance
+from spear.projections.reader import Reader
+from spear.projections.tasks import EXECUTION_ID, result_uri
+from spear.reactors.lines import LATER, LineSender
+from spear.services.nodes import OwnNode
+
+log = logging.getLogger(__name__)
+_IDLE_S = 60.0
+_PAGE = 200
+_ENDS = (
+    Execution.ExecutionCompleted,
+    Execution.ExecutionFailed,
+    Execution.ExecutionCancelled,
+    Execution.ExecutionTimedOut,
+)
+_END_TOPICS = frozenset(event.TOPIC for event in _ENDS)
+_STATUS = {Task.TaskActivated.TOPIC: TaskStatus.ACTIVE, Task.TaskDeactivated.TOPIC: TaskStatus.INACTIVE}
+_TOPICS = (
+    Instance.InstanceStarted.TOPIC,
+    Instance.InstanceStopped.TOPIC,
+    Execution.ExecutionRequested.TOPIC,
+    Execution.ExecutionStarted.TOPIC,
+    *sorted(_END_TOPICS),
+    *_STATUS,
+)
+_FINAL = frozenset(status.value for status in FINAL)
+
+
+class Bookmark:
+    """How far the log was told to whom, in a file that is replaced whole; one for another SMS begins anew."""
+
+    def __init__(self, path: Path, *, sms: str, threads: Threads) -> None:
+        self._path, self._sms, self._threads = path, sms, threads
+
+    def read(self, head: int) -> int:
+        """The last position that was told; 0 when nothing was, or when it lies beyond `head`."""
+        try:
+            found = json.loads(self._path.read_text())
+            position = int(found["position"]) if found["sms"] == self._sms else 0
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return 0  # all is told again
+        return position if 0 <= position <= head else 0
+
+    def write(self, position: int) -> None:
+        """Remember it durably; raises `Unavailable`."""
+        try:
+            self._threads.call(lambda: self._replace(json.dumps({"sms": self._sms, "position": position})))
+        except OSError as error:
+            raise Unavailable(f"{self._path}: cannot write the bookmark: {error.strerror}") from error
+
+    def _replace(self, text: str) -> None:
+        unfinished = self._path.with_suffix(".new")
+        with unfinished.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.rename(self._path)
+
+
+class ReportSender:
+    """Follows the log and reports instances, executions, task status and results; what was told again changes nothing.
+
+    An execution's end is told after its log lines. Executions of which a page of the log tells more than one thing are
+    reported as they are after the last.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        reader: Reader,
+        sms: Headquarters,
+        *,
+        node: OwnNode,
+        lines: LineSender,
+        bookmark: Bookmark,
+    ) -> None:
+        self._log, self._reader, self._sms = log, reader, sms
+        self._node, self._lines, self._bookmark = node, lines, bookmark
+
+    def follow(self) -> None:
+        """Report from the bookmark on, for ever; raises what is in `LATER` when the SMS takes nothing now."""
+        position = self._bookmark.read(self._log.head)
+        for facts in self._log.follow(position, idle_s=_IDLE_S, topics=_TOPICS, limit=_PAGE):
+            if facts:
+                self._tell(facts)
+                self._bookmark.write(facts[-1].position)
+
+    def _tell(self, facts: Sequence[Recorded]) -> None:
+        last = {fact.originator_id: fact.position for fact in facts}
+        for fact in facts:
+            if fact.noun == "instance":
+                self._try(self._instance, fact)
+            elif fact.noun == "task":
+                self._try(self._task, fact)
+            elif last[fact.originator_id] == fact.position:
+                self._try(self._execution, fact)
+
+    def _try(self, tell: Callable[[Recorded], None], fact: Recorded) -> None:
+        try:
+            tell(fact)
+        except LATER:
+            raise
+        except SpearError as error:
+            log.error("the SMS refuses the report of event %d (%s): %s", fact.position, fact.topic, error.message)
+
+    def _instance(self, fact: Recorded) -> None:
+        row = get_instance(self._reader, fact.originator_id)
+        if row is None or row.node_uuid != self._node.uuid:
+            return
+        gone = fact.topic == Instance.InstanceStopped.TOPIC
+        seen = InstanceReport(
+            node_uuid=row.node_uuid,
+            status=InstanceStatus.TERMINATED if gone else InstanceStatus.IDLE,
+            current_execution_id="",
+            created_at_us=row.created_at_us,
+            updated_at_us=fact.time_us,
+        )
+        self._sms.report_instance(row.instance_id, row.task_id, seen, runtime=row.runtime, sha256=row.sha256)
+
+    def _task(self, fact: Recorded) -> None:
+        status = _STATUS[fact.topic]
+        reason = "instance started" if status is TaskStatus.ACTIVE else "no instances"
+        self._sms.report_status(
+            fact.originator_id, status, node_uuid=self._node.uuid, updated_at_us=fact.time_us, reason=reason
+        )
+
+    def _execution(self, fact: Recorded) -> None:
+        row = get_execution(self._reader, fact.originator_id)
+        if row is None or row.node_uuid not in ("", self._node.uuid):
+            return
+        if fact.topic in _END_TOPICS:
+            self._ended(row)
+        elif row.status not in _FINAL:  # else its end is told when the log comes to it
+            self._report(row, ExecutionStatus(row.status))
+            if row.status == ExecutionStatus.RUNNING:
+                self._lines.begin(row)
+
+    def _ended(self, row: ExecutionRow) -> None:
+        if row.started_at_us and self._lines.has_any(row):
+            self._report(row, ExecutionStatus.RUNNING)  # whose lines are told must be known
+            self._lines.finish(row)
+        self._report(row, ExecutionStatus(row.status))
+        self._result(row)
+
+    def _report(self, row: ExecutionRow, status: ExecutionStatus) -> None:
+        seen = ExecutionReport(
+            node_uuid=self._node.uuid,
+            status=status,
+            updated_at_us=row.updated_at_us if status == row.status else row.started_at_us,
+            instance_id=row.instance_id,
+            start=row.start,
+            requested_at_us=row.requested_at_us,
+            started_at_us=row.started_at_us,
+            completed_at_us=row.completed_at_us,
+            duration_us=row.duration_us,
+            exit_code=None if row.exit_code == NO_EXIT_CODE else row.exit_code,
+            output_size=row.output_size,
+            output_content_type=row.output_content_type,
+            code=row.error_code,
+            error=row.error,
+            reason=row.reason,
+            last_action=row.last_action,
+        )
+        self._sms.report_execution(row.execution_id, row.task_id, seen, mode=row.mode)
+
+    def _result(self, row: ExecutionRow) -> None:
+        completed = row.status == ExecutionStatus.COMPLETED
+        metadata = {EXECUTION_ID: row.execution_id, "execution_time_ms": str(row.duration_us // 1000)}
+        self._sms.report_result(
+            row.task_id,
+            result_uri(row.task_id, row.execution_id) if completed else "",
+            status="terminated" if row.status == ExecutionStatus.CANCELLED else row.status,
+            completed_at_us=row.completed_at_us,
+            metadata={**metadata, "error_message": row.error} if row.error else metadata,
+        )

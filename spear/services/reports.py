@@ -1,0 +1,115 @@
+"""Reports: what nodes say of their instances, executions, results and log lines becomes facts here, each once."""
+
+from collections.abc import Sequence
+
+from spear.domain.execution import FINAL, Execution, ExecutionReport
+from spear.domain.instance import Instance, InstanceReport
+from spear.domain.task import Task
+from spear.errors import Invalid, NotFound, Refused
+from spear.events.record import Origin
+from spear.ports import LineStore, LogLine, LogMark
+from spear.projections.executions import ExecutionRow, get_execution
+from spear.projections.reader import Reader
+from spear.projections.tasks import EXECUTION_ID, task_results
+from spear.services.nodes import OwnNode
+from spear.services.unit import Unit, as_uuid, retrying
+
+_FINAL = frozenset(status.value for status in FINAL)
+
+
+class Reports:
+    """What can be reported: again, late and in any order; what is older than what is known changes nothing.
+
+    This process's own node has nothing to report: its facts are in this log already.
+    """
+
+    def __init__(self, unit: Unit, reader: Reader, *, lines: LineStore, node: OwnNode) -> None:
+        self._unit, self._reader, self._lines, self._node = unit, reader, lines, node
+
+    def instance(
+        self, origin: Origin, instance_id: str, task_id: str, seen: InstanceReport, *, runtime: str, sha256: str
+    ) -> tuple[bool, int]:
+        """Whether the report was taken over, and the time of the newest that was, in microseconds; raises `Refused`."""
+        ident = as_uuid("instance", instance_id)
+
+        def attempt() -> tuple[bool, int]:
+            instance = self._unit.load(Instance, ident) or Instance(
+                id=ident, task_id=task_id, node_uuid=seen.node_uuid, runtime=runtime, sha256=sha256
+            )
+            _same_task(f"instance {ident}", instance.task_id, task_id)
+            taken = instance.report(seen)
+            self._unit.save(origin, instance)
+            return taken, instance.reported_at_us
+
+        self._refuse_own(seen.node_uuid)
+        return retrying(attempt)
+
+    def execution(
+        self, origin: Origin, execution_id: str, task_id: str, seen: ExecutionReport, *, mode: str
+    ) -> tuple[bool, int]:
+        """Likewise of an execution, whether it was requested here or is heard of for the first time."""
+        ident = as_uuid("execution", execution_id)
+
+        def attempt() -> tuple[bool, int]:
+            execution = self._unit.load(Execution, ident) or Execution(
+                id=ident, task_id=task_id, node_uuid=seen.node_uuid, mode=mode, args=[], environment={}, timeout_ms=0,
+                input_sha256="", input_size=0, input_inline="", input_content_type="", fingerprint="",
+            )  # fmt: skip
+            _same_task(f"execution {ident}", execution.task_id, task_id)
+            taken = execution.report(seen)
+            self._unit.save(origin, execution)
+            if execution.ended:
+                self._unit.forget(execution)
+            return taken, execution.reported_at_us
+
+        self._refuse_own(seen.node_uuid)
+        return retrying(attempt)
+
+    def _refuse_own(self, node_uuid: str) -> None:
+        if node_uuid == self._node.uuid:
+            raise Refused(f"node_uuid: got {node_uuid}, which is this process's own node and has nothing to report")
+
+    def result(
+        self, origin: Origin, task_id: str, uri: str, *, status: str, completed_at_us: int, metadata: dict[str, str]
+    ) -> None:
+        """How an execution of the task ended, unless its own report told that already; raises `NotFound`."""
+        task = self._unit.get(Task, task_id)
+        told = task.result(uri, status=status, completed_at_us=completed_at_us, metadata=metadata)
+        known = self._ended_by_report(str(task.id), metadata) or self._is_last(str(task.id), uri, status, metadata)
+        self._unit.save(origin, task, more=[] if known else [told])
+
+    def _ended_by_report(self, task_id: str, metadata: dict[str, str]) -> bool:
+        row = get_execution(self._reader, metadata.get(EXECUTION_ID, ""))
+        return row is not None and row.task_id == task_id and row.status in _FINAL
+
+    def _is_last(self, task_id: str, uri: str, status: str, metadata: dict[str, str]) -> bool:
+        last = task_results(self._reader, [task_id]).get(task_id)
+        return last is not None and (last.last_result_uri, last.last_result_status, last.metadata) == (
+            uri or last.last_result_uri, status, metadata,
+        )  # fmt: skip
+
+    def reported(self, execution_id: str) -> ExecutionRow:
+        """An execution that another node has; raises `NotFound` for one that nobody reported yet, else `Refused`."""
+        row = get_execution(self._reader, str(as_uuid("execution", execution_id)))
+        if row is None:
+            raise NotFound.noun("execution", execution_id)
+        self._refuse_own(row.node_uuid)
+        return row
+
+    def append(self, row: ExecutionRow, lines: Sequence[LogLine]) -> LogMark:
+        """Append log lines of a reported execution; those that are there are skipped.
+
+        Raises `Refused` for a gap and for a finished log, `TooLarge` for one that is full.
+        """
+        if any(line.seq < 1 for line in lines):
+            raise Invalid("seq must be > 0", details={"field": "lines.seq"})
+        return self._lines.append(row.execution_id, node_uuid=row.node_uuid, task_id=row.task_id, lines=lines)
+
+    def finish(self, row: ExecutionRow) -> LogMark:
+        """No more lines will come; what came is on disk. May be repeated."""
+        return self._lines.finish(row.execution_id, node_uuid=row.node_uuid, task_id=row.task_id)
+
+
+def _same_task(what: str, known: str, told: str) -> None:
+    if known != told:
+        raise Refused(f"task_id: got {told}, but {what} belongs to task {known}")
