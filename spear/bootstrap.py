@@ -27,6 +27,7 @@ from spear.adapters.rpc.sms import SmsClient
 from spear.adapters.runtimes.table import RUNTIMES
 from spear.adapters.storage.artifacts import SmsFiles
 from spear.adapters.storage.blobs import FileBlobStore
+from spear.adapters.storage.downloads import Kept
 from spear.adapters.storage.logs import FileLogStore
 from spear.adapters.system import Machine, SystemClock, SystemIds, new_secret, new_session_token
 from spear.adapters.threads import GeventThreads, native_threads
@@ -374,7 +375,8 @@ def _runtimes(base: Foundation, config: Config, stack: ExitStack) -> dict[str, R
 
 def _artifacts(config: Config, files: Files) -> SmsFiles:
     if config.spearlet.connect:
-        return SmsFiles(str(config.spearlet.sms_http_addr))
+        kept = Kept(config.data_dir / "cache" / "artifacts")
+        return SmsFiles(str(config.spearlet.sms_http_addr), kept=kept)
     return SmsFiles(str(config.http_addr), local=files.open, own_addr=str(config.http_addr))
 
 

@@ -5,10 +5,13 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from io import BytesIO
 from typing import BinaryIO, TypeAlias
 from uuid import UUID
 
+from spear.adapters.storage.downloads import Downloads, Kept
 from spear.errors import InvalidConfiguration, NotFound, Unavailable
 
 FILE_SCHEMES = ("sms+file", "smsfile")
@@ -84,7 +87,10 @@ def _accept(response: HTTPResponse, what: str) -> None:
 
 
 class SmsFiles:
-    """Executables by URI; short file URIs come from `local` when this process is the SMS, else from `sms_http_addr`."""
+    """Executables by URI; short file URIs come from `local` when this process is the SMS, else from `sms_http_addr`.
+
+    What comes from another SMS is kept in `kept`.
+    """
 
     def __init__(
         self,
@@ -92,6 +98,7 @@ class SmsFiles:
         *,
         local: LocalFiles | None = None,
         own_addr: str = "",
+        kept: Kept | None = None,
         max_bytes: int = 100 * 1024 * 1024,
         timeout_s: float = 10.0,
     ) -> None:
@@ -100,6 +107,7 @@ class SmsFiles:
         self._own_addr = own_addr
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
+        self._downloads = Downloads(kept, max_bytes=max_bytes)
 
     def fetch(self, uri: str, *, checksum_sha256: str = "") -> tuple[bytes, str]:
         """The bytes and their SHA-256; each wait for the server lasts `timeout_s` at most.
@@ -107,7 +115,7 @@ class SmsFiles:
         Raises `InvalidConfiguration` for a bad URI, a missing or too large file or a wrong hash, and `Unavailable`
         when the server cannot be reached, breaks off or fails.
         """
-        with self._open(uri) as source:
+        with self._open(uri, checksum_sha256.lower()) as source:
             content = source.read(self._max_bytes + 1)
             if len(content) > self._max_bytes:
                 raise InvalidConfiguration(f"executable {uri}: larger than the limit of {self._max_bytes} bytes")
@@ -116,24 +124,24 @@ class SmsFiles:
             raise InvalidConfiguration(f"executable {uri}: SHA-256 is {found}, expected {checksum_sha256}")
         return content, found
 
-    def _open(self, uri: str) -> AbstractContextManager[BinaryIO]:
+    def _open(self, uri: str, sha256: str) -> AbstractContextManager[BinaryIO]:
         scheme = uri.partition("://")[0].lower()
         if scheme in FILE_SCHEMES:
-            return self._sms_file(parse_uri(uri))
+            return self._sms_file(parse_uri(uri), sha256)
         if scheme == "https":
             return self._https(uri)
         if scheme in BUCKET_SCHEMES:
             raise InvalidConfiguration(f"executable {uri}: scheme {scheme} needs a configured endpoint, there is none")
         raise _bad(uri, "sms+file://, smsfile://, https://, s3:// or minio://")
 
-    def _sms_file(self, ref: FileRef) -> AbstractContextManager[BinaryIO]:
+    def _sms_file(self, ref: FileRef, sha256: str) -> AbstractContextManager[BinaryIO]:
         if self._local and ref.host_port in (None, self._own_addr):
             return _local_file(self._local, ref.file_id)
         host_port = ref.host_port or self._sms_http_addr
         if not host_port:
             raise InvalidConfiguration(f"file {ref.file_id}: no SMS is configured to get it from")
-        connection = HTTPConnection(host_port, timeout=self._timeout_s)
-        return _get(connection, f"/api/v1/files/{ref.file_id}", name=f"file {ref.file_id}")
+        connect = partial(HTTPConnection, host_port, timeout=self._timeout_s)
+        return BytesIO(self._downloads.get(ref.file_id, connect, sha256=sha256))
 
     def _https(self, uri: str) -> AbstractContextManager[BinaryIO]:
         found = HTTPS.fullmatch(uri)
