@@ -112,7 +112,7 @@ class ExecutionRegistryService(_Reported):
             requested_at_us=(_whole(told, "requested_at_ms") or 0) * 1000,
             started_at_us=started_at_us,
             completed_at_us=ended_at_us,
-            duration_us=_duration_us(told) or (ended_at_us - started_at_us if began else 0),
+            duration_us=_duration_us(told, ended_at_us - started_at_us if began else 0),
             exit_code=_whole(told, "exit_code"),
             output_size=_whole(told, "output_size") or 0,
             output_content_type=told.get("output_content_type", "") or usual,
@@ -123,9 +123,9 @@ class ExecutionRegistryService(_Reported):
         )
 
 
-def _duration_us(told: Mapping[str, str]) -> int:
+def _duration_us(told: Mapping[str, str], otherwise: int) -> int:
     exact, rough = _whole(told, "execution_time_us"), _whole(told, "execution_time_ms")
-    return exact if exact is not None else (rough or 0) * 1000
+    return max(exact if exact is not None else otherwise if rough is None else rough * 1000, 0)
 
 
 class ExecutionLogIngestService:
