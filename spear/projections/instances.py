@@ -54,7 +54,8 @@ def _reported(sheets: Sheets, fact: Recorded, e: Instance.InstanceReported) -> N
     if row:
         row.status, row.current_execution_id = e.status, e.current_execution_id
         row.running = row.running if e.status != _TERMINATED else 0
-        row.created_at_us, row.updated_at_us, row.last_seen_us = e.created_at_us, e.updated_at_us, e.updated_at_us
+        row.created_at_us = min(row.created_at_us, e.created_at_us)  # this log heard of it later than the node
+        row.updated_at_us = row.last_seen_us = e.updated_at_us
 
 
 def _run_started(

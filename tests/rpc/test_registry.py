@@ -147,8 +147,6 @@ def test_a_node_says_whether_a_task_is_active(tasks, fresh):
         tasks.UpdateTaskStatus(task_id=task_id, status=task_pb2.TASK_STATUS_REGISTERED)
     with refused(INVALID, "task_id"):
         tasks.UpdateTaskStatus(status=2)
-    with refused(grpc.StatusCode.UNIMPLEMENTED):
-        tasks.UpdateTaskResult(task_id=task_id)
 
 
 def test_a_pinned_task_is_placed_on_its_node_until_that_fails(stub, nodes, tasks, fresh):

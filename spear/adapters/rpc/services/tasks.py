@@ -168,9 +168,10 @@ class TaskService:
         """A node says that the task has instances, or has none any more."""
         text("task_id", request.task_id, most=64, least=1)
         reported = {2: TaskStatus.ACTIVE, 3: TaskStatus.INACTIVE}
-        status = word("status", request.status, reported, pb.TaskStatus)
+        status, reason = word("status", request.status, reported, pb.TaskStatus), text("reason", request.reason)
+        node_uuid = ident("node_uuid", request.node_uuid)
         try:
-            self._tasks.report_status(asked.origin, request.task_id, status, text("reason", request.reason))
+            self._tasks.report_status(asked.origin, request.task_id, status, reason, node_uuid=node_uuid)
         except NotFound:
             return pb.UpdateTaskStatusResponse(success=False, message="Task not found")
         task = self._message(request.task_id)
