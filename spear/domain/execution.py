@@ -222,7 +222,8 @@ class Execution(Aggregate):
     def report(self, seen: ExecutionReport) -> bool:
         """Take over what the node that has it says; False for old news, and for what another node says.
 
-        An end is final: nothing that is told later undoes it.
+        An end is final: nothing that is told later undoes it. The end of what was requested here comes with the answer
+        to whoever asked the node, who has the output too.
         """
         if self.node_uuid not in ("", seen.node_uuid) or seen.updated_at_us < self.reported_at_us:
             return False
@@ -233,7 +234,7 @@ class Execution(Aggregate):
                 seen.instance_id, seen.node_uuid, seen.start,
                 seen.requested_at_us, seen.started_at_us, seen.updated_at_us,
             )  # fmt: skip
-        if seen.status in FINAL:
+        if seen.status in FINAL and not self.input_sha256:
             self._end_reported(
                 seen.node_uuid, seen.status.value, seen.requested_at_us, seen.completed_at_us, seen.duration_us,
                 seen.exit_code, seen.output_size, seen.output_content_type,

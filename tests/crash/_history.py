@@ -11,9 +11,9 @@ from eventsourcing.domain import AggregateEvent
 from spear.domain.backend import BackendsReported
 from spear.domain.base import NEXT, UNSTAMPED
 from spear.domain.deployment import Deployment, Phase
-from spear.domain.execution import Execution, Start
+from spear.domain.execution import Execution, ExecutionReport, ExecutionStatus, Start
 from spear.domain.file import File
-from spear.domain.instance import Instance
+from spear.domain.instance import Instance, InstanceReport, InstanceStatus
 from spear.domain.mcp_server import McpServer, McpServerRecord
 from spear.domain.node import Node, NodeStatus, OutcomeClass, OutcomeReported, ResourcesReported, observations
 from spear.domain.object import Object
@@ -39,6 +39,8 @@ class World:
         self.executions: list[Execution] = []
         self.objects: list[Object] = []
         self.files: list[File] = []
+        self.heard: list[tuple[Instance, Execution]] = []
+        self.time_us = 0
         self.tokens = {name: Token.blank(Token.ident(name)) for name in (f"t{seed}-{number}" for number in range(3))}
         self.servers = {f"s{seed}-{n}": McpServer.blank(McpServer.ident(f"s{seed}-{n}")) for n in range(2)}
         self.deployments = {f"d{seed}-{n}": Deployment.blank(Deployment.ident(f"d{seed}-{n}")) for n in range(2)}
@@ -235,7 +237,38 @@ class World:
     def upload(self) -> Events:
         sha, size, _ = self.content()
         self.files.append(File(id=self.ident(), name="f", content_type="", size=size, sha256=sha))
-        return [*self.files[-1].collect_events(), *self.admit(), *self.serve_tools(), *self.deploy(), self.offer()]
+        return [
+            *self.files[-1].collect_events(), *self.admit(), *self.serve_tools(), *self.deploy(), self.offer(), *self.hear(), *self.hear()
+        ]  # fmt: skip
+
+    def hear(self) -> Events:
+        """A node reports what it has: something new, or how what is known went on."""
+        self.time_us += 1
+        if not self.heard or self.aside.random() < 0.4:
+            self.heard.append(self.new_heard())
+        instance, execution = self.heard[self.aside.randrange(len(self.heard))]
+        status = self.aside.choice(list(ExecutionStatus))
+        instance.report(InstanceReport(
+            node_uuid=instance.node_uuid, status=self.aside.choice(list(InstanceStatus)), current_execution_id="",
+            created_at_us=1, updated_at_us=self.time_us,
+        ))  # fmt: skip
+        execution.report(ExecutionReport(
+            node_uuid=instance.node_uuid, status=status, updated_at_us=self.time_us, instance_id=str(instance.id),
+            start="cold", requested_at_us=1, started_at_us=self.aside.choice([0, 2]), completed_at_us=self.time_us,
+        ))  # fmt: skip
+        task = self.aside.choice(self.tasks)
+        said = task.result("object://r/1", status="failed", completed_at_us=self.time_us, metadata={"a": "b"})
+        return [*instance.collect_events(), *execution.collect_events(), said]
+
+    def new_heard(self) -> tuple[Instance, Execution]:
+        """An instance and an execution that this log hears of."""
+        task, node = self.aside.choice(self.tasks), str(self.nodes[0].id)
+        first, second = (UUID(int=self.aside.getrandbits(128), version=4) for _ in range(2))
+        execution = Execution(
+            id=second, task_id=str(task.id), node_uuid=node, mode="async", args=[], environment={}, timeout_ms=0,
+            input_sha256="", input_size=0, input_inline="", input_content_type="", fingerprint="",
+        )  # fmt: skip
+        return Instance(id=first, task_id=str(task.id), node_uuid=node, runtime="wasm", sha256=""), execution
 
     def admit(self) -> Events:
         """Give a token out, bind it, or take it back."""
