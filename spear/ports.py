@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, BinaryIO, Protocol, TypeVar
+from typing import Any, BinaryIO, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
 from spear.domain.execution import ExecutionReport
@@ -445,31 +445,34 @@ class StreamLinks(Protocol):
         ...
 
 
+Told: TypeAlias = Callable[[], object]
+
+
 class Headquarters(Protocol):
     """Where a node reports what it runs; what is told twice changes nothing.
 
-    Every call may raise `Unavailable`, `Overloaded` or `Forbidden`: later perhaps; any other `SpearError` is a final no.
+    A report is on its way when its method returns; calling what it returns waits for the answer. Every answer may raise `Unavailable`, `Overloaded` or `Forbidden`: later perhaps; any other `SpearError` is a final no.
     """
 
     def report_instance(
         self, instance_id: str, task_id: str, seen: InstanceReport, *, runtime: str, sha256: str
-    ) -> None:
+    ) -> Told:
         """How an instance is."""
         ...
 
-    def report_execution(self, execution_id: str, task_id: str, seen: ExecutionReport, *, mode: str) -> None:
+    def report_execution(self, execution_id: str, task_id: str, seen: ExecutionReport, *, mode: str) -> Told:
         """How an execution is."""
         ...
 
     def report_status(
         self, task_id: str, status: TaskStatus, *, node_uuid: str, updated_at_us: int, reason: str
-    ) -> None:
+    ) -> Told:
         """Whether the node has instances of the task."""
         ...
 
     def report_result(
         self, task_id: str, uri: str, *, status: str, completed_at_us: int, metadata: dict[str, str]
-    ) -> None:
+    ) -> Told:
         """How an execution of the task ended."""
         ...
 

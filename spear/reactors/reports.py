@@ -3,7 +3,9 @@
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from spear.domain.execution import FINAL, Execution, ExecutionReport, ExecutionStatus
@@ -12,7 +14,7 @@ from spear.domain.task import Task, TaskStatus
 from spear.errors import SpearError, Unavailable
 from spear.events.log import EventLog
 from spear.events.record import Recorded
-from spear.ports import Headquarters, Threads
+from spear.ports import Headquarters, Threads, Told
 from spear.projections.executions import NO_EXIT_CODE, ExecutionRow, get_execution
 from spear.projections.instances import get_instance
 from spear.projections.reader import Reader
@@ -23,6 +25,7 @@ from spear.services.nodes import OwnNode
 log = logging.getLogger(__name__)
 _IDLE_S = 60.0
 _PAGE = 200
+_AT_ONCE = 32
 _ENDS = (
     Execution.ExecutionCompleted,
     Execution.ExecutionFailed,
@@ -103,26 +106,27 @@ class ReportSender:
 
     def _tell(self, facts: Sequence[Recorded]) -> None:
         last = {fact.originator_id: fact.position for fact in facts}
+        tell = {"instance": self._instance, "task": self._task, "execution": self._execution}
+        newest = [fact for fact in facts if fact.noun != "execution" or last[fact.originator_id] == fact.position]
+        self._send(newest, lambda fact: tell[fact.noun](fact))
+        self._send([fact for fact in newest if fact.topic in _END_TOPICS], self._result)
+
+    def _send(self, facts: Sequence[Recorded], tell: Callable[[Recorded], Told | None]) -> None:
+        """Tell these in order, a few at once; returns when all are answered."""
+        under_way: deque[tuple[Recorded, Told]] = deque()
         for fact in facts:
-            if fact.noun == "instance":
-                self._try(self._instance, fact)
-            elif fact.noun == "task":
-                self._try(self._task, fact)
-            elif last[fact.originator_id] == fact.position:
-                self._try(self._execution, fact)
+            with _refusal_of(fact):
+                if told := tell(fact):
+                    under_way.append((fact, told))
+            if len(under_way) >= _AT_ONCE:
+                _settle(*under_way.popleft())
+        for fact, told in under_way:
+            _settle(fact, told)
 
-    def _try(self, tell: Callable[[Recorded], None], fact: Recorded) -> None:
-        try:
-            tell(fact)
-        except LATER:
-            raise
-        except SpearError as error:
-            log.error("the SMS refuses the report of event %d (%s): %s", fact.position, fact.topic, error.message)
-
-    def _instance(self, fact: Recorded) -> None:
+    def _instance(self, fact: Recorded) -> Told | None:
         row = get_instance(self._reader, fact.originator_id)
         if row is None or row.node_uuid != self._node.uuid:
-            return
+            return None
         gone = fact.topic == Instance.InstanceStopped.TOPIC
         seen = InstanceReport(
             node_uuid=row.node_uuid,
@@ -131,34 +135,33 @@ class ReportSender:
             created_at_us=row.created_at_us,
             updated_at_us=fact.time_us,
         )
-        self._sms.report_instance(row.instance_id, row.task_id, seen, runtime=row.runtime, sha256=row.sha256)
+        return self._sms.report_instance(row.instance_id, row.task_id, seen, runtime=row.runtime, sha256=row.sha256)
 
-    def _task(self, fact: Recorded) -> None:
+    def _task(self, fact: Recorded) -> Told:
         status = _STATUS[fact.topic]
         reason = "instance started" if status is TaskStatus.ACTIVE else "no instances"
-        self._sms.report_status(
+        return self._sms.report_status(
             fact.originator_id, status, node_uuid=self._node.uuid, updated_at_us=fact.time_us, reason=reason
         )
 
-    def _execution(self, fact: Recorded) -> None:
+    def _own(self, fact: Recorded) -> ExecutionRow | None:
         row = get_execution(self._reader, fact.originator_id)
-        if row is None or row.node_uuid not in ("", self._node.uuid):
-            return
-        if fact.topic in _END_TOPICS:
-            self._ended(row)
-        elif row.status not in _FINAL:  # else its end is told when the log comes to it
-            self._report(row, ExecutionStatus(row.status))
-            if row.status == ExecutionStatus.RUNNING:
-                self._lines.begin(row)
+        return row if row and row.node_uuid in ("", self._node.uuid) else None
 
-    def _ended(self, row: ExecutionRow) -> None:
-        if row.started_at_us and self._lines.has_any(row):
-            self._report(row, ExecutionStatus.RUNNING)  # whose lines are told must be known
+    def _execution(self, fact: Recorded) -> Told | None:
+        row, end = self._own(fact), fact.topic in _END_TOPICS
+        if row is None or (row.status in _FINAL and not end):
+            return None  # its end is told when the log comes to it
+        if end and row.started_at_us and self._lines.has_any(row):
+            self._report(row, ExecutionStatus.RUNNING)()  # whose lines are told must be known
             self._lines.finish(row)
-        self._report(row, ExecutionStatus(row.status))
-        self._result(row)
+        elif row.status == ExecutionStatus.RUNNING:
+            self._report(row, ExecutionStatus.RUNNING)()
+            self._lines.begin(row)
+            return None
+        return self._report(row, ExecutionStatus(row.status))
 
-    def _report(self, row: ExecutionRow, status: ExecutionStatus) -> None:
+    def _report(self, row: ExecutionRow, status: ExecutionStatus) -> Told:
         seen = ExecutionReport(
             node_uuid=self._node.uuid,
             status=status,
@@ -177,15 +180,34 @@ class ReportSender:
             reason=row.reason,
             last_action=row.last_action,
         )
-        self._sms.report_execution(row.execution_id, row.task_id, seen, mode=row.mode)
+        return self._sms.report_execution(row.execution_id, row.task_id, seen, mode=row.mode)
 
-    def _result(self, row: ExecutionRow) -> None:
+    def _result(self, fact: Recorded) -> Told | None:
+        row = self._own(fact)
+        if row is None:
+            return None
         completed = row.status == ExecutionStatus.COMPLETED
         metadata = {EXECUTION_ID: row.execution_id, "execution_time_ms": str(row.duration_us // 1000)}
-        self._sms.report_result(
+        return self._sms.report_result(
             row.task_id,
             result_uri(row.task_id, row.execution_id) if completed else "",
             status="terminated" if row.status == ExecutionStatus.CANCELLED else row.status,
             completed_at_us=row.completed_at_us,
             metadata={**metadata, "error_message": row.error} if row.error else metadata,
         )
+
+
+def _settle(fact: Recorded, told: Told) -> None:
+    with _refusal_of(fact):
+        told()
+
+
+@contextmanager
+def _refusal_of(fact: Recorded) -> Iterator[None]:
+    """What the SMS will never take is told to the log; nothing behind it waits for that."""
+    try:
+        yield
+    except LATER:
+        raise
+    except SpearError as error:
+        log.error("the SMS refuses the report of event %d (%s): %s", fact.position, fact.topic, error.message)

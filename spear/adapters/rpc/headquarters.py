@@ -10,20 +10,20 @@ from spear.adapters.rpc.sms import SmsClient
 from spear.domain.execution import ExecutionReport
 from spear.domain.instance import InstanceReport
 from spear.domain.task import TaskStatus
-from spear.ports import LogLine, LogMark
+from spear.ports import LogLine, LogMark, Told
 
 _MOST_TEXT = 8000  # what the other side takes as one text
 
 
 class SmsHeadquarters:
-    """What `SmsClient` is for tasks and heartbeats, for reports."""
+    """What `SmsClient` is for tasks and heartbeats, for reports; these are on their way when a method returns."""
 
     def __init__(self, sms: SmsClient) -> None:
         self._sms = sms
 
     def report_instance(
         self, instance_id: str, task_id: str, seen: InstanceReport, *, runtime: str, sha256: str
-    ) -> None:
+    ) -> Told:
         """How an instance is."""
         request = pb.Instance(
             instance_id=instance_id,
@@ -36,9 +36,9 @@ class SmsHeadquarters:
             current_execution_id=seen.current_execution_id,
             metadata={"runtime": runtime, "sha256": sha256},
         )
-        self._sms.call("InstanceRegistryService/ReportInstance", request, pb.ReportInstanceResponse)
+        return self._sms.begin("InstanceRegistryService/ReportInstance", request, pb.ReportInstanceResponse)
 
-    def report_execution(self, execution_id: str, task_id: str, seen: ExecutionReport, *, mode: str) -> None:
+    def report_execution(self, execution_id: str, task_id: str, seen: ExecutionReport, *, mode: str) -> Told:
         """How an execution is; what the message has no field for stands in its metadata."""
         request = pb.Execution(
             execution_id=execution_id,
@@ -53,11 +53,11 @@ class SmsHeadquarters:
             metadata={"mode": mode, **_metadata(seen)},
             updated_at_ms=seen.updated_at_us // 1000,
         )
-        self._sms.call("ExecutionRegistryService/ReportExecution", request, pb.ReportExecutionResponse)
+        return self._sms.begin("ExecutionRegistryService/ReportExecution", request, pb.ReportExecutionResponse)
 
     def report_status(
         self, task_id: str, status: TaskStatus, *, node_uuid: str, updated_at_us: int, reason: str
-    ) -> None:
+    ) -> Told:
         """Whether the node has instances of the task."""
         request = tasks.UpdateTaskStatusRequest(
             task_id=task_id,
@@ -66,11 +66,11 @@ class SmsHeadquarters:
             updated_at=updated_at_us // 1_000_000,
             reason=reason,
         )
-        self._sms.call("TaskService/UpdateTaskStatus", request, tasks.UpdateTaskStatusResponse)
+        return self._sms.begin("TaskService/UpdateTaskStatus", request, tasks.UpdateTaskStatusResponse)
 
     def report_result(
         self, task_id: str, uri: str, *, status: str, completed_at_us: int, metadata: dict[str, str]
-    ) -> None:
+    ) -> Told:
         """How an execution of the task ended."""
         request = tasks.UpdateTaskResultRequest(
             task_id=task_id,
@@ -79,7 +79,7 @@ class SmsHeadquarters:
             completed_at=completed_at_us // 1_000_000,
             result_metadata={key: _text(value) for key, value in metadata.items()},
         )
-        self._sms.call("TaskService/UpdateTaskResult", request, tasks.UpdateTaskResultResponse)
+        return self._sms.begin("TaskService/UpdateTaskResult", request, tasks.UpdateTaskResultResponse)
 
     def append_lines(self, execution_id: str, lines: Sequence[LogLine]) -> LogMark:
         """Lines of an execution that was reported."""

@@ -127,15 +127,28 @@ class SmsClient:
         self, method: str, request: Message, answers: Callable[[], Message], *, wait_for_ready: bool = False
     ) -> Message:
         """One call of a method of `sms.*`; what goes wrong is raised as our own error."""
+        return self.begin(method, request, answers, wait_for_ready=wait_for_ready)()
+
+    def begin(
+        self, method: str, request: Message, answers: Callable[[], Message], *, wait_for_ready: bool = False
+    ) -> Callable[[], Message]:
+        """Likewise, but on its way when this returns; calling what is returned waits for the answer."""
         call = self._channel.unary_unary(
             f"/sms.{method}",
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=answers.FromString,  # type: ignore[attr-defined]
         )
-        try:
-            return call(request, timeout=_CALL_S, wait_for_ready=wait_for_ready)
-        except grpc.RpcError as error:
-            raise self._ours(method, error) from None
+        under_way = call.future(request, timeout=_CALL_S, wait_for_ready=wait_for_ready)
+
+        def answer() -> Message:
+            try:
+                return under_way.result()
+            except grpc.RpcError as error:
+                raise self._ours(method, error) from None
+            except grpc.FutureCancelledError:
+                raise Unavailable(f"the SMS at {self._address}: {method}: given up") from None
+
+        return answer
 
     def _ours(self, method: str, error: Any) -> SpearError:
         code, text = error.code(), f"the SMS at {self._address}: {method}: {error.details()}"
