@@ -303,7 +303,7 @@ def _platform(
         runs=runs,
         forwards=forwards,
         executions=executions,
-        reports=Reports(unit, reader, lines=logs, node=node),
+        reports=Reports(unit, reader, lines=logs, node=node, forwards=forwards),
         tokens=_tokens(base),
         registries=Registries.over(unit, reader, ids=ids),
         following=link.following if link else None,

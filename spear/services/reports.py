@@ -11,6 +11,7 @@ from spear.ports import LineStore, LogLine, LogMark
 from spear.projections.executions import ExecutionRow, get_execution
 from spear.projections.reader import Reader
 from spear.projections.tasks import EXECUTION_ID, task_results
+from spear.services.forwards import Forwards
 from spear.services.nodes import OwnNode
 from spear.services.unit import Unit, as_uuid, retrying
 
@@ -23,8 +24,10 @@ class Reports:
     This process's own node has nothing to report: its facts are in this log already.
     """
 
-    def __init__(self, unit: Unit, reader: Reader, *, lines: LineStore, node: OwnNode) -> None:
-        self._unit, self._reader, self._lines, self._node = unit, reader, lines, node
+    def __init__(
+        self, unit: Unit, reader: Reader, *, lines: LineStore, node: OwnNode, forwards: Forwards | None = None
+    ) -> None:
+        self._unit, self._reader, self._lines, self._node, self._forwards = unit, reader, lines, node, forwards
 
     def instance(
         self, origin: Origin, instance_id: str, task_id: str, seen: InstanceReport, *, runtime: str, sha256: str
@@ -63,6 +66,10 @@ class Reports:
             return taken, execution.reported_at_us
 
         self._refuse_own(seen.node_uuid)
+        if self._forwards and seen.started_at_us:  # whoever sent it there must not send it elsewhere any more
+            self._forwards.began(
+                origin, str(ident), node_uuid=seen.node_uuid, instance_id=seen.instance_id, start=seen.start
+            )
         return retrying(attempt)
 
     def _refuse_own(self, node_uuid: str) -> None:
@@ -72,15 +79,15 @@ class Reports:
     def result(
         self, origin: Origin, task_id: str, uri: str, *, status: str, completed_at_us: int, metadata: dict[str, str]
     ) -> None:
-        """How an execution of the task ended, unless its own report told that already; raises `NotFound`."""
+        """How an execution of the task ended, unless its own end tells that anyway; raises `NotFound`."""
         task = self._unit.get(Task, task_id)
         told = task.result(uri, status=status, completed_at_us=completed_at_us, metadata=metadata)
-        known = self._ended_by_report(str(task.id), metadata) or self._is_last(str(task.id), uri, status, metadata)
+        known = self._told_by_execution(str(task.id), metadata) or self._is_last(str(task.id), uri, status, metadata)
         self._unit.save(origin, task, more=[] if known else [told])
 
-    def _ended_by_report(self, task_id: str, metadata: dict[str, str]) -> bool:
+    def _told_by_execution(self, task_id: str, metadata: dict[str, str]) -> bool:
         row = get_execution(self._reader, metadata.get(EXECUTION_ID, ""))
-        return row is not None and row.task_id == task_id and row.status in _FINAL
+        return row is not None and row.task_id == task_id and (row.status in _FINAL or bool(row.input_sha256))
 
     def _is_last(self, task_id: str, uri: str, status: str, metadata: dict[str, str]) -> bool:
         last = task_results(self._reader, [task_id]).get(task_id)

@@ -129,6 +129,22 @@ def test_lines_are_there_while_it_runs_and_a_follower_hears_them_come(sms: Serve
     assert lines(sms, ran) == lines(node, ran)
 
 
+def test_what_the_sms_had_a_node_run_has_its_output_and_its_lines_there(sms: Server, node: Server) -> None:
+    task = sms.register("log")
+    found = eventually(lambda: (answer := sms.run(task)).status_code == 200 and answer.json())
+    ran = found["execution_id"]
+    assert (found["status"], found["output"], found["node_uuid"]) == (
+        "completed",
+        "Hello from SPEAR!\n",
+        identity(node),
+    )
+    eventually(lambda: lines(sms, ran) == lines(node, ran))
+    results = eventually(lambda: sms.get(f"/api/v1/tasks/{task}").json()["result_uris"])
+    assert results == [f"object://results/{task}/{ran}"]
+    ends = events_of(sms, ["ExecutionCompleted", "ExecutionEndReported"], noun="execution", ident=ran)
+    assert [one["type"] for one in ends] == ["ExecutionCompleted"]
+
+
 def facts(sms: Server, name: str, ran: list[dict[str, Any]]) -> list[str]:
     """Which of these executions each event of this name is of, in the order of the log."""
     wanted = {one["execution_id"] for one in ran}

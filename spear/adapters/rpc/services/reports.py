@@ -11,9 +11,9 @@ from spear.domain.execution import ExecutionReport, ExecutionStatus, Start
 from spear.domain.instance import InstanceReport, InstanceStatus
 from spear.errors import Invalid
 from spear.ports import Level, LogLine, Stream
+from spear.services.endings import OUTPUT_CONTENT_TYPE
 from spear.services.executions import Mode
 from spear.services.platform import Platform
-from spear.services.runs import OUTPUT_CONTENT_TYPE
 
 T = TypeVar("T")
 _LATEST_MS = 253_402_300_799_999  # the end of the year 9999
