@@ -49,7 +49,7 @@ class Executable(TypedDict):
     env: dict[str, str]
 
 
-@event_topic("task.TaskResultReported")
+@event_topic("task.TaskResultReported", observed=True)
 class TaskResultReported(Aggregate.Event):
     """A node said how an execution of the task ended; recorded in a stream of its own, so that the task's stays short."""
 
