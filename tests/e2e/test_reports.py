@@ -90,19 +90,23 @@ def test_instances_task_status_and_results_are_there_too(sms: Server, node: Serv
     eventually(lambda: sms.get(f"/api/v1/tasks/{task}").json()["status"] == "inactive")
 
 
-def lines(server: Server, execution_id: str) -> dict[str, Any]:
+def lines(server: Server, execution_id: str, **query: int) -> dict[str, Any]:
     """The execution's log."""
-    answer = server.get(f"/api/v1/executions/{execution_id}/logs")
+    answer = server.get(f"/api/v1/executions/{execution_id}/logs", params=query)
     return answer.json() if answer.status_code == 200 else {"lines": [], "completed": False}
 
 
-def test_lines_are_the_same_line_by_line(sms: Server, node: Server) -> None:
+def test_lines_are_the_same_line_by_line_and_where_the_node_had_no_room_the_last_says_so(
+    sms: Server, node: Server
+) -> None:
     task = sms.register("log_flood", config={"limits.log_bytes": "300000"})
     ran = node.run(task).json()
     ended(sms, 1, task)
-    here, there = lines(node, ran["execution_id"]), lines(sms, ran["execution_id"])
-    assert len(here["lines"]) == 1000
-    assert there == here
+    here, there = (lines(server, ran["execution_id"], limit=10_000) for server in (node, sms))
+    *same, last = there["lines"]
+    assert len(same) > 1000 and same == here["lines"]
+    assert (last["stream"], last["level"], "missing" in last["message"]) == ("system", "warn", True)
+    assert (here["truncated"], there["completed"]) == (True, True)
 
 
 def three_lines(sms: Server, *, pause_ms: int) -> str:
