@@ -142,6 +142,9 @@ def test_what_the_sms_had_a_node_run_has_its_output_and_its_lines_there(sms: Ser
         "Hello from SPEAR!\n",
         identity(node),
     )
+    with sms.get(f"/api/v1/executions/{ran}/logs", params={"follow": "true"}, stream=True) as heard:
+        told = [json.loads(row[6:]) for row in heard.iter_lines() if row.startswith(b"data: ")]
+    assert [one.get("message", one.get("status")) for one in told] == ["hello was here", "completed"]
     eventually(lambda: lines(sms, ran) == lines(node, ran))
     results = eventually(lambda: sms.get(f"/api/v1/tasks/{task}").json()["result_uris"])
     assert results == [f"object://results/{task}/{ran}"]

@@ -1,7 +1,7 @@
 """What executions wrote: a page of lines, or a stream that follows until the execution ended."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
@@ -14,6 +14,7 @@ from spear.ports import Level, LogLine, LogPage, Stream
 from spear.projections.executions import ExecutionRow
 from spear.services.platform import Platform
 
+_LATECOMERS_S = 1.0  # an answer from another node can come before the lines that the node reports
 _NOTHING_YET = LogPage([], 0, truncated=False, completed=True)
 
 
@@ -62,13 +63,14 @@ class Logs:
 
     def __init__(self, platform: Platform) -> None:
         self._executions, self._logs, self._log = platform.executions, platform.logs, platform.log
+        self._own, self._clock = platform.runs.node, platform.clock
 
     def read(self, wanted: _Wanted, after: int) -> tuple[ExecutionRow, LogPage]:
         """The execution and a page of its lines; raises `NotFound`."""
         row = self._executions.get(wanted.execution_id)
         if not row.started_at_us:
             return row, _NOTHING_YET
-        return row, self._logs.read(
+        page = self._logs.read(
             row.execution_id,
             node_uuid=row.node_uuid,
             task_id=row.task_id,
@@ -77,6 +79,13 @@ class Logs:
             stream=wanted.stream,
             level=wanted.level,
         )
+        return row, replace(page, completed=False) if page.completed and self._expects_more(row) else page
+
+    def _expects_more(self, row: ExecutionRow) -> bool:
+        """Whether another node, which ran what was requested here, may not have reported its lines yet."""
+        if not row.input_sha256 or row.node_uuid == self._own.uuid or not _ended(row):
+            return False
+        return self._clock.now_us() - row.completed_at_us < _LATECOMERS_S * 1_000_000
 
     def follow(self, wanted: _Wanted, after: int) -> Iterator[bytes]:
         """Every line as an event with its number, and `end` with the execution's status."""
@@ -101,6 +110,8 @@ class Logs:
     def _wait(self, row: ExecutionRow, page: LogPage, head: int, *, after: int, timeout_s: float) -> None:
         if page.completed:  # not started yet, or about to end: both become known by an event
             self._log.wait(head, timeout_s=timeout_s)
+        elif _ended(row):
+            self._log.wait(head, timeout_s=min(timeout_s, _LATECOMERS_S / 10))
         else:
             self._logs.wait(row.execution_id, after=after, timeout_s=timeout_s)
 
