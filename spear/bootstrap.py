@@ -20,7 +20,6 @@ from spear.adapters.rest.dialing import NodeStreams
 from spear.adapters.rest.guard import Guard, Login
 from spear.adapters.rest.server import OPEN, HttpServer, Wsgi
 from spear.adapters.rpc.app import make_services
-from spear.adapters.rpc.headquarters import SmsHeadquarters
 from spear.adapters.rpc.nodes import NodeClients
 from spear.adapters.rpc.server import RpcServer
 from spear.adapters.rpc.sms import SmsClient
@@ -42,12 +41,9 @@ from spear.projections.snapshots import Snapshots
 from spear.projections.timeline import Timeline
 from spear.projections.views import Progress, open_views, quiet
 from spear.reactors.dispatcher import Forwarder
-from spear.reactors.follower import Follower
 from spear.reactors.janitor import Collector, Snapshotter
-from spear.reactors.lines import LineSender
 from spear.reactors.reporter import OwnLog, Reporter
-from spear.reactors.reports import Bookmark, ReportSender
-from spear.roles import sms, spearlet, standby
+from spear.roles import member, sms, spearlet, standby
 from spear.roles.loops import Loops, loops
 from spear.scheduling.placement import LeastUsed
 from spear.services.content import Contents
@@ -343,25 +339,6 @@ def _sms(config: Config, stack: ExitStack) -> SmsClient | None:
     return sms
 
 
-def _join(sms: SmsClient, reporter: Reporter, platform: Platform, base: Foundation, running: Loops) -> None:
-    wanted = platform.config.spearlet
-    try:
-        if wanted.auto_register:
-            reporter.register()
-    except SpearError as error:
-        raise StartupError(f"spearlet.auto_register: {error.message}") from error
-    follower = Follower(sms, platform.tasks, platform.instances, node=platform.runs.node, folder=base.data)
-    spearlet.link(reporter, follower, _sender(sms, platform, base, running), running, wanted)
-
-
-def _sender(sms: SmsClient, platform: Platform, base: Foundation, running: Loops) -> ReportSender:
-    told, node = SmsHeadquarters(sms), platform.runs.node
-    lines = LineSender(platform.logs, told, bell=base.bell, spawn=running.spawn)
-    path = base.data / "reports_cursor.json"
-    bookmark = Bookmark(path, sms=str(platform.config.spearlet.sms_grpc_addr), threads=base.threads)
-    return ReportSender(base.log, base.reader, told, node=node, lines=lines, bookmark=bookmark)
-
-
 def _runtimes(base: Foundation, config: Config, stack: ExitStack) -> dict[str, Runtime]:
     if config.role is Role.SMS:
         return {}
@@ -395,12 +372,12 @@ def _start_role(platform: Platform, base: Foundation, running: Loops, node: OwnN
     if config.role is not Role.SPEARLET:
         sms.start(platform, running)
     if config.role is not Role.SMS:
-        described = spearlet.described(config)
+        described = member.described(config)
         own = OwnLog(platform.nodes, node, identity=base.data / "node_uuid", offers=described.offers)
         reporting = partial(Reporter, node=node, described=described, measure=Machine(config.data_dir).measure)
         spearlet.start(platform, running, reporting(own))
         if client is not None:
-            _join(client, reporting(client), platform, base, running)
+            member.join(client, reporting(client), platform, running, bell=base.bell, threads=base.threads)
     if platform.forwards is not None:
         running.every(2.0, Forwarder(base.reader, platform.executions, node).look, at_once=True)
         running.every(0.5, platform.forwards.look)

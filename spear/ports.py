@@ -4,13 +4,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, BinaryIO, Protocol, TypeAlias, TypeVar
+from typing import Any, BinaryIO, Protocol, TypeVar
 from uuid import UUID
 
-from spear.domain.execution import ExecutionReport
-from spear.domain.instance import InstanceReport
 from spear.domain.node import OutcomeClass
-from spear.domain.task import TaskStatus
 
 T = TypeVar("T")
 
@@ -180,28 +177,6 @@ class LogStore(Protocol):
 
     def wait(self, execution_id: str, *, after: int, timeout_s: float) -> bool:
         """Block this caller until a running execution has a line past `after` or its log completes; False on timeout."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class LogMark:
-    """How far a reported log is: the number of the line that comes next, how many were new, and what will not come."""
-
-    next_seq: int
-    accepted: int
-    truncated: bool
-    completed: bool
-
-
-class LineStore(Protocol):
-    """Where the lines of executions go that run elsewhere; `LogStore` reads them."""
-
-    def append(self, execution_id: str, *, node_uuid: str, task_id: str, lines: Sequence[LogLine]) -> LogMark:
-        """Append in order, skip what is there; raise `Refused` for a gap or a finished log, `TooLarge` for a full one."""
-        ...
-
-    def finish(self, execution_id: str, *, node_uuid: str, task_id: str) -> LogMark:
-        """No more lines will come; what came is on disk."""
         ...
 
 
@@ -442,44 +417,4 @@ class StreamLinks(Protocol):
 
     def open(self, ip_address: str, http_port: int, execution_id: str) -> StreamLink:
         """A link to the execution at the node with this address; raises `Unavailable`."""
-        ...
-
-
-Told: TypeAlias = Callable[[], object]
-
-
-class Headquarters(Protocol):
-    """Where a node reports what it runs; what is told twice changes nothing.
-
-    A report is on its way when its method returns; calling what it returns waits for the answer. Every answer may raise `Unavailable`, `Overloaded` or `Forbidden`: later perhaps; any other `SpearError` is a final no.
-    """
-
-    def report_instance(
-        self, instance_id: str, task_id: str, seen: InstanceReport, *, runtime: str, sha256: str
-    ) -> Told:
-        """How an instance is."""
-        ...
-
-    def report_execution(self, execution_id: str, task_id: str, seen: ExecutionReport, *, mode: str) -> Told:
-        """How an execution is."""
-        ...
-
-    def report_status(
-        self, task_id: str, status: TaskStatus, *, node_uuid: str, updated_at_us: int, reason: str
-    ) -> Told:
-        """Whether the node has instances of the task."""
-        ...
-
-    def report_result(
-        self, task_id: str, uri: str, *, status: str, completed_at_us: int, metadata: dict[str, str]
-    ) -> Told:
-        """How an execution of the task ended."""
-        ...
-
-    def append_lines(self, execution_id: str, lines: Sequence[LogLine]) -> LogMark:
-        """Lines of an execution that was reported; raise `Refused` for a gap or a finished log, `TooLarge` for a full one."""
-        ...
-
-    def finish_lines(self, execution_id: str) -> None:
-        """No more lines of it will come."""
         ...

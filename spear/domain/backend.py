@@ -39,7 +39,7 @@ class Backend(TypedDict):
     hosting: str
 
 
-@event_topic("backend.BackendsReported")
+@event_topic("backend.BackendsReported", observed=True)
 class BackendsReported(Aggregate.Event):
     """A node said which backends it has, all of them; recorded in its stream of observations.
 

@@ -310,5 +310,5 @@ class Execution(Aggregate):
         last_action: str,
         reported_at_us: int,
     ) -> None:
-        self.status = ExecutionStatus(status)
+        self.status = next((final for final in FINAL if final == status), ExecutionStatus.FAILED)
         self.node_uuid, self.reported_at_us = node_uuid, reported_at_us

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from spear.errors import Forbidden, Overloaded, Refused, SpearError, TooLarge, Unauthenticated, Unavailable
-from spear.ports import Bell, Headquarters, Level, LogLine, LogPage, LogStore, Stream
+from spear.ports import Bell, Level, LogLine, LogPage, LogStore, Stream
 from spear.projections.executions import ExecutionRow
+from spear.reports import Headquarters
 
 MOST_LIVE = 64  # executions whose lines are handed on while they run; those of others follow at their end
 _PAGE = 1000

@@ -14,12 +14,13 @@ from spear.domain.task import Task, TaskStatus
 from spear.errors import SpearError, Unavailable
 from spear.events.log import EventLog
 from spear.events.record import Recorded
-from spear.ports import Headquarters, Threads, Told
+from spear.ports import Threads
 from spear.projections.executions import NO_EXIT_CODE, ExecutionRow, get_execution
 from spear.projections.instances import get_instance
 from spear.projections.reader import Reader
 from spear.projections.tasks import EXECUTION_ID, result_uri
 from spear.reactors.lines import LATER, LineSender
+from spear.reports import Headquarters, Told
 from spear.services.nodes import OwnNode
 
 log = logging.getLogger(__name__)

@@ -7,10 +7,11 @@ from spear.domain.instance import Instance, InstanceReport
 from spear.domain.task import Task
 from spear.errors import Invalid, NotFound, Refused
 from spear.events.record import Origin
-from spear.ports import LineStore, LogLine, LogMark
+from spear.ports import LogLine
 from spear.projections.executions import ExecutionRow, get_execution
 from spear.projections.reader import Reader
 from spear.projections.tasks import EXECUTION_ID, task_results
+from spear.reports import LineStore, LogMark
 from spear.services.forwards import Forwards
 from spear.services.nodes import OwnNode
 from spear.services.unit import Unit, as_uuid, retrying

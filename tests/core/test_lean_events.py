@@ -21,7 +21,7 @@ from spear.domain.mcp_server import McpServer
 from spear.domain.node import Heartbeat, Node, OutcomeReported, ResourcesReported
 from spear.domain.object import Object
 from spear.domain.placement import InvocationPlaced
-from spear.domain.task import Endpoint, Task
+from spear.domain.task import Endpoint, Task, TaskResultReported
 from spear.domain.token import Token
 from spear.events.mapper import domain_event, pend
 from spear.events.record import Recorded
@@ -35,6 +35,7 @@ OBSERVED = {
     InvocationPlaced,
     OutcomeReported,
     ResourcesReported,
+    TaskResultReported,
 }  # not decorated: made by calling the event class
 COMMANDS = [
     pytest.param(kind, decorator, id=event.TOPIC)

@@ -11,10 +11,11 @@ from spear.adapters.threads import InlineThreads
 from spear.domain.execution import Execution, ExecutionReport, ExecutionStatus
 from spear.errors import Overloaded, Refused, TooLarge, Unavailable
 from spear.events._bell import ThreadBell
-from spear.ports import Level, LogLine, LogMark, Stream
+from spear.ports import Level, LogLine, Stream
 from spear.projections.executions import get_execution
 from spear.reactors.lines import MOST_LIVE, LineSender
 from spear.reactors.reports import Bookmark, ReportSender
+from spear.reports import LogMark
 from spear.services.executions import Call
 from tests.core._node import ORIGIN, joined, node, until
 from tests.crash._support import SteadyClock

@@ -10,7 +10,8 @@ from spear.adapters.rpc.sms import SmsClient
 from spear.domain.execution import ExecutionReport
 from spear.domain.instance import InstanceReport
 from spear.domain.task import TaskStatus
-from spear.ports import LogLine, LogMark, Told
+from spear.ports import LogLine
+from spear.reports import LogMark, Told
 
 _MOST_TEXT = 8000  # what the other side takes as one text
 

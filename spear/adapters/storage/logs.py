@@ -15,7 +15,8 @@ from gevent.monkey import get_original
 
 from spear.adapters.storage.reported import COMPLETED, MOST_BYTES, TRUNCATED, ReportedLog
 from spear.errors import AlreadyExists, Invalid, Unavailable
-from spear.ports import Bell, Clock, Level, LogLine, LogMark, LogPage, LogSink, Stream, Ticket
+from spear.ports import Bell, Clock, Level, LogLine, LogPage, LogSink, Stream, Ticket
+from spear.reports import LogMark
 
 PART = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,128}")
 RANK = {level: rank for rank, level in enumerate(Level)}

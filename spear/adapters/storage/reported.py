@@ -8,7 +8,8 @@ from os.path import basename, dirname
 import msgspec
 
 from spear.errors import Refused, TooLarge, Unavailable
-from spear.ports import Bell, LogLine, LogMark, Ticket
+from spear.ports import Bell, LogLine, Ticket
+from spear.reports import LogMark
 
 TRUNCATED = b'{"truncated":true}\n'
 COMPLETED = b'{"completed":true}\n'

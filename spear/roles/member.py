@@ -1,0 +1,47 @@
+"""A SPEARlet's link to its SMS, put together: how it is described there, whom it follows, what it reports."""
+
+import socket
+
+from spear.adapters.rpc.headquarters import SmsHeadquarters
+from spear.adapters.rpc.sms import SmsClient
+from spear.adapters.runtimes.table import RUNTIMES
+from spear.adapters.system import own_ip
+from spear.config import Config
+from spear.errors import SpearError, StartupError
+from spear.ports import Bell, Threads
+from spear.reactors.follower import Follower
+from spear.reactors.lines import LineSender
+from spear.reactors.reporter import Description, Reporter
+from spear.reactors.reports import Bookmark, ReportSender
+from spear.roles import spearlet
+from spear.roles.loops import Loops
+from spear.services.platform import Platform
+
+
+def described(config: Config) -> Description:
+    """How this process's own node is reached, its name, and what it offers."""
+    return Description(
+        ip_address=config.spearlet.advertise_ip or own_ip(config.grpc_addr, config.spearlet.sms_grpc_addr),
+        port=config.grpc_addr.port,
+        http_port=config.http_addr.port,
+        name=config.node_name or socket.gethostname(),
+        offers={"runtimes": ",".join(RUNTIMES), "slots": str(config.executions.max_concurrent)},
+    )
+
+
+def join(
+    sms: SmsClient, reporter: Reporter, platform: Platform, running: Loops, *, bell: Bell, threads: Threads
+) -> None:
+    """Register if that is wanted at once, and keep the link from then on; raises `StartupError`."""
+    wanted, folder, node = platform.config.spearlet, platform.config.data_dir, platform.runs.node
+    try:
+        if wanted.auto_register:
+            reporter.register()
+    except SpearError as error:
+        raise StartupError(f"spearlet.auto_register: {error.message}") from error
+    follower = Follower(sms, platform.tasks, platform.instances, node=node, folder=folder)
+    told = SmsHeadquarters(sms)
+    lines = LineSender(platform.logs, told, bell=bell, spawn=running.spawn)
+    bookmark = Bookmark(folder / "reports_cursor.json", sms=str(wanted.sms_grpc_addr), threads=threads)
+    sender = ReportSender(platform.log, platform.reader, told, node=node, lines=lines, bookmark=bookmark)
+    spearlet.link(reporter, follower, sender, running, wanted)
