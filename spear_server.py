@@ -7,6 +7,7 @@ monkey.patch_all()
 
 import logging
 import os
+import resource
 import signal
 import sys
 import time
@@ -23,11 +24,14 @@ from spear.cli.tokens import about_tokens
 from spear.errors import SpearError
 
 log = logging.getLogger("spear.server")
+MOST_FILES = 65536
 
 
 def main() -> int:
     """Serve until a signal; 0 after an orderly stop, 1 when something that must live died, 2 when it cannot start."""
     sys.setswitchinterval(0.0005)
+    files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(files, min(most, MOST_FILES)), most))
     stopped = AsyncResult()
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, stopped.set, (0, signal.Signals(number).name))

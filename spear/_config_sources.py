@@ -16,6 +16,7 @@ from spear._config_keys import BOOL, KEYS, Key, Role, Value, canonical, keys_for
 from spear.domain.token import TokenRole
 from spear.errors import Invalid, StartupError
 
+TOKEN_VARIABLE = "SPEARLET_SMS_TOKEN"
 DESCRIPTION = """Run SPEAR as SMS, as SPEARlet or as both. Of every key the highest source counts: flag, --config file,
 home file (~/.sms/config.toml, for role spearlet ~/.spear/config.toml), environment, default. After each option, in
 brackets: its TOML key, default and environment variable, first for roles sms and all, then for role spearlet."""
@@ -74,6 +75,14 @@ def settle(options: Options, environ: Mapping[str, str], home: Path) -> list[Set
         defaults,
     )
     return [(layers if key.reads(role) else defaults)[key.name] for key in keys_for(role)]
+
+
+def sms_token(environ: Mapping[str, str], path: Setting) -> str:
+    """The token for the SMS in the environment, "" for none; refused beside a file of its own."""
+    given = environ.get(TOKEN_VARIABLE, "")
+    if given and path.value:
+        raise path.refused(f"it or the environment's {TOKEN_VARIABLE}, not both")
+    return given
 
 
 def refused(origin: str, name: str, value: object, *, expected: str) -> StartupError:

@@ -14,11 +14,13 @@ from flask import Flask
 from admin.app import make_admin
 from admin.client import Api
 from spear.adapters.bus.server import BusServer
+from spear.adapters.credentials import pem_of
 from spear.adapters.hub import HubBell
 from spear.adapters.rest.app import make_app
 from spear.adapters.rest.dialing import NodeStreams
 from spear.adapters.rest.guard import Guard, Login
 from spear.adapters.rest.server import OPEN, HttpServer, Wsgi
+from spear.adapters.rpc.access import Access
 from spear.adapters.rpc.app import make_services
 from spear.adapters.rpc.nodes import NodeClients
 from spear.adapters.rpc.server import RpcServer
@@ -41,11 +43,14 @@ from spear.projections.snapshots import Snapshots
 from spear.projections.timeline import Timeline
 from spear.projections.views import Progress, open_views, quiet
 from spear.reactors.dispatcher import Forwarder
+from spear.reactors.doorkeeper import Doorkeeper
 from spear.reactors.janitor import Collector, Snapshotter
 from spear.reactors.reporter import OwnLog, Reporter
 from spear.roles import member, sms, spearlet, standby
+from spear.roles.doors import is_open, refuse_to_shut_everybody_out, shown_to_sms
 from spear.roles.loops import Loops, loops
 from spear.scheduling.placement import LeastUsed
+from spear.services import doors
 from spear.services.content import Contents
 from spear.services.endings import Endings
 from spear.services.endpoints import Endpoints
@@ -94,7 +99,7 @@ def serving(config: Config, *, failed: Callable[[str], None], progress: Progress
             node = OwnNode("")
             client = _sms(config, stack)
             platform = _platform(base, config, node=node, spawn=running.spawn, client=client, link=link, stack=stack)
-            _refuse_to_shut_everybody_out(platform)
+            refuse_to_shut_everybody_out(config, platform.tokens)
             door = HttpServer(config.door, key="data_dir", tls=NO_TLS, limits=config.http)
             stack.callback(door.close)
             if copy is None or link is None:
@@ -102,15 +107,17 @@ def serving(config: Config, *, failed: Callable[[str], None], progress: Progress
             else:
                 standby.start(copy, link.fetcher(base.log, base.reader, base.blobs, base.data), running, failed)
             running.every(0.1, lambda: base.fleet.catch_up(base.clock.now_us()))
+            running.every(0.5, Doorkeeper(base.log, platform.tokens).look)
             running.every(5.0, _snapshotter(base, config).look)
         stack.callback(rpc.close)
         stack.callback(spearlet.wind_down, platform)
-        rpc.serve(make_services(platform))
+        rpc.serve(make_services(platform), Access(platform.tokens, open_door=is_open(config, config.grpc_addr)))
         stack.callback(rpc.stop_accepting)
         app = make_app(platform)
         _serve(listener, app, config, config.http_addr)
         door.serve(app, open_door=True)
-        bus.serve(platform.log, platform.blobs, stack.enter_context(loops(failed)).spawn)
+        readers = doors.events_for(platform.tokens, open_door=is_open(config, config.bus_addr))
+        bus.serve(platform.log, platform.blobs, readers, stack.enter_context(loops(failed)).spawn)
         if admin is not None:
             pages = make_admin(_asked(app), rest_url=_rest_url(config))
             _serve(admin, Login(pages, platform.tokens), config, config.web_admin_addr)
@@ -131,21 +138,7 @@ def tokens(config: Config) -> Iterator[Tokens]:
 
 def _serve(listener: HttpServer, app: Wsgi, config: Config, address: Address) -> None:
     guarded = Guard(app, Address(address.host, listener.port), config.http)
-    listener.serve(guarded, open_door=_is_open(config, address))
-
-
-def _is_open(config: Config, address: Address) -> bool:
-    return config.insecure or address.loopback
-
-
-def _refuse_to_shut_everybody_out(platform: Platform) -> None:
-    config = platform.config
-    for field in ("http_addr", *(["web_admin_addr"] if config.enable_web_admin else [])):
-        if not _is_open(config, getattr(config, field)) and not platform.tokens.any():
-            raise config.setting(field).refused(
-                "a loopback address while there is no token; make one with --new-token NAME --role admin"
-                f" --data-dir {config.data_dir}, or serve anybody who can reach it with --insecure"
-            )
+    listener.serve(guarded, open_door=is_open(config, address))
 
 
 @contextmanager
@@ -181,15 +174,14 @@ def _listener(stack: ExitStack, config: Config, field: str) -> HttpServer:
 
 
 def _rpc_listener(stack: ExitStack, config: Config) -> RpcServer:
-    key, most = config.setting("grpc_addr").key.name, config.grpc_max_message_bytes
-    rpc = RpcServer(config.grpc_addr, key=key, tls=config.grpc_tls, max_message_bytes=most)
+    rpc = RpcServer(config.grpc_addr, key=config.setting("grpc_addr").key.name, tls=config.grpc_tls, limits=config.grpc)
     stack.callback(rpc.close)
     return rpc
 
 
 def _bus(stack: ExitStack, config: Config) -> BusServer:
-    key, keys = config.setting("bus_addr").key.name, _data_dir(config) / "bus.key"
-    bus = BusServer(config.bus_addr, key=key, notices_port=config.bus_notices_port, keys=keys)
+    key, keys, most = config.setting("bus_addr").key.name, _data_dir(config) / "bus.key", config.bus_max_connections
+    bus = BusServer(config.bus_addr, key=key, notices_port=config.bus_notices_port, keys=keys, max_connections=most)
     stack.callback(bus.close)
     return bus
 
@@ -312,7 +304,7 @@ def _platform(
 def _forwards(
     base: Foundation, config: Config, endings: Endings, guide: Guide, spawn: Spawn, stack: ExitStack
 ) -> Forwards:
-    clients = NodeClients(max_message_bytes=config.grpc_max_message_bytes)
+    clients = NodeClients(max_message_bytes=config.grpc.max_message_bytes)
     stack.callback(clients.close)
     bounds = Bounds(config.executions.max_forwarded, config.executions.queue_limit, _settings(config).limits)
     return Forwards(base.unit, guide=guide, nodes=clients, endings=endings, bell=base.bell, bounds=bounds, spawn=spawn)
@@ -330,7 +322,10 @@ def _data_dir(config: Config) -> Path:
 def _sms(config: Config, stack: ExitStack) -> SmsClient | None:
     if config.role is not Role.SPEARLET or not config.spearlet.connect:
         return None
-    sms = SmsClient(config.spearlet.sms_grpc_addr)
+    token, tls = shown_to_sms(config)
+    if token and tls is None and not config.spearlet.sms_grpc_addr.loopback:
+        log.warning("the token for the SMS crosses the network unencrypted; set spearlet.sms_ca_path")
+    sms = SmsClient(config.spearlet.sms_grpc_addr, token=token, pem=pem_of(config.spearlet.sms))
     stack.callback(sms.close)
     try:
         sms.connect(config.spearlet.sms_connect_timeout_ms / 1000)
@@ -352,8 +347,9 @@ def _runtimes(base: Foundation, config: Config, stack: ExitStack) -> dict[str, R
 
 def _artifacts(config: Config, files: Files) -> SmsFiles:
     if config.spearlet.connect:
+        token, tls = shown_to_sms(config)
         kept = Kept(config.data_dir / "cache" / "artifacts")
-        return SmsFiles(str(config.spearlet.sms_http_addr), kept=kept)
+        return SmsFiles(str(config.spearlet.sms_http_addr), kept=kept, token=token, tls=tls)
     return SmsFiles(str(config.http_addr), local=files.open, own_addr=str(config.http_addr))
 
 

@@ -14,7 +14,18 @@ from typing import Any, TypeVar
 import msgspec
 import zmq
 
-from spear.errors import Corrupt, CursorGap, CursorReset, Detail, Invalid, NotFound, SpearError, Unavailable
+from spear.errors import (
+    Corrupt,
+    CursorGap,
+    CursorReset,
+    Detail,
+    Forbidden,
+    Invalid,
+    NotFound,
+    SpearError,
+    Unauthenticated,
+    Unavailable,
+)
 from spear.events import chain
 from spear.events.record import Recorded
 from spear.protocols import bus
@@ -23,7 +34,9 @@ from spear.protocols.cursor import EVERYTHING, Cursor, Filter
 _ANSWER_S, _IDLE_S = 2.0, 1.0
 _MOST_ANSWER_BYTES = 64 * 1024 * 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_ERRORS: Mapping[str, type[SpearError]] = {kind.code: kind for kind in (CursorReset, CursorGap, Corrupt, Unavailable)}
+_ERRORS: Mapping[str, type[SpearError]] = {
+    kind.code: kind for kind in (CursorReset, CursorGap, Corrupt, Forbidden, Unauthenticated, Unavailable)
+}
 _ANSWER: msgspec.msgpack.Decoder[bus.Answer[Recorded]] = msgspec.msgpack.Decoder(
     bus.Page[Recorded] | bus.Piece | bus.Refusal
 )
@@ -57,8 +70,8 @@ class Event(msgspec.Struct, frozen=True):
 class Bus:
     """One server's bus; asks again on a fresh connection until it is answered, for `patience_s` seconds if given.
 
-    `key` is the server's public key, where the bus is encrypted. Belongs to the thread that made it, as does `context`,
-    which is closed with it.
+    `key` is the server's public key, where the bus is encrypted; `token` says who asks. Belongs to the thread that made it,
+    as does `context`, which is closed with it.
     """
 
     def __init__(
@@ -66,13 +79,14 @@ class Bus:
         address: str,
         *,
         key: str = "",
+        token: str = "",
         patience_s: float | None = None,
         context: "zmq.Context[zmq.Socket[bytes]] | None" = None,
     ) -> None:
         self._host, colon, port = address.removeprefix("tcp://").rpartition(":")
         if not (self._host and colon and port.isascii() and port.isdigit()):
             raise Invalid.field("address", address, "host:port such as 127.0.0.1:50053")
-        self._port, self._key, self._patience_s = int(port), key.encode(), patience_s
+        self._port, self._key, self._token, self._patience_s = int(port), key.encode(), token, patience_s
         self._context = zmq.Context() if context is None else context
         self._reads: zmq.Socket[bytes] | None = None
         self._notices: zmq.Socket[bytes] | None = None
@@ -113,7 +127,8 @@ class Bus:
         self._request += 1
         if self._reads is None:
             self._reads = self._connected(zmq.DEALER, self._port)
-        self._reads.send_multipart([version, _encode(request(request=self._request, **wanted))])
+        encoded = _encode(request(request=self._request, token=self._token, **wanted))
+        self._reads.send_multipart([version, encoded])
         until = monotonic() + _ANSWER_S
         while (left_s := until - monotonic()) > 0:
             if self._reads.poll(int(left_s * 1000) + 1):
@@ -161,15 +176,16 @@ def follow(
     noun: str = "",
     id: str = "",
     key: str = "",
+    token: str = "",
     patience_s: float | None = None,
 ) -> Iterator[Event]:
     """Every event after `cursor`, for ever, over restarts of the server; without a cursor, what the filter chooses after `after`.
 
-    Holds one page in memory. Raises `CursorReset` and `CursorGap` as every door does, and `Corrupt` when it can be
-    shown that an event is missing or was changed.
+    Holds one page in memory. Raises `CursorReset`, `CursorGap`, `Unauthenticated` and `Forbidden` as every door does, and
+    `Corrupt` when it can be shown that an event is missing or was changed.
     """
     wanted: dict[str, Any] = {"cursor": cursor, "after": after, "types": types, "noun": noun, "id": id}
-    with closing(Bus(address, key=key, patience_s=patience_s)) as line:
+    with closing(Bus(address, key=key, token=token, patience_s=patience_s)) as line:
         last: Recorded | None = None
         seen: int | None = None
         while True:

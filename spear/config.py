@@ -3,14 +3,23 @@
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from spear._config_keys import BACKEND, KEYS, Address, Backend, DatabaseType, Key, Role
-from spear._config_sources import AboutTokens, Options, Setting, read_options, refused, settle, shown
+from spear._config_sources import (
+    AboutTokens,
+    Options,
+    Setting,
+    read_options,
+    refused,
+    settle,
+    shown,
+    sms_token,
+)
 from spear.logs import Format
 from spear.ports import Level
 
@@ -39,6 +48,14 @@ class Http:
     idle_timeout_s: int = 75
     request_timeout_s: int = 20
     min_bytes_per_s: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Grpc:
+    """How much of whom gRPC bears."""
+
+    max_message_bytes: int = 4194304
+    max_connections: int = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +94,23 @@ class Executions:
 
 
 @dataclass(frozen=True, slots=True)
+class Credentials:
+    """What is shown to another server: a token or the file that holds it, and PEM files; without a CA nothing is encrypted."""
+
+    token: str = field(default="", repr=False)
+    token_path: Path | None = None
+    ca_path: Path | None = None
+    cert_path: Path | None = None
+    key_path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Spearlet:
     """How a node finds its SMS and keeps objects; `heartbeat_interval` in seconds."""
 
     sms_grpc_addr: Address
     sms_http_addr: Address
+    sms: Credentials
     auto_register: bool
     advertise_ip: str
     connect: bool
@@ -117,9 +146,10 @@ class Config:
     web_admin_addr: Address
     bus_addr: Address
     bus_notices_port: int
+    bus_max_connections: int
     http_tls: Tls
     grpc_tls: Tls
-    grpc_max_message_bytes: int
+    grpc: Grpc
     http: Http
     enable_web_admin: bool
     enable_swagger: bool
@@ -127,6 +157,7 @@ class Config:
     data_dir: Path
     follow: Address | None
     follow_key: str
+    follow_token_path: Path | None
     log_path: Path
     database: Database
     log: Log
@@ -157,6 +188,7 @@ class Config:
         head = [f"# role = {self.role}", f"# insecure = {shown(self.insecure)}", f"# log_path = {self.log_path}"]
         head += [f"# log files = {self.log.file}, {self.log.tasks_dir}/<node>/<task>/<execution>.log"]
         head += [f"# kv_store = {kv.backend} {kv.path}".rstrip()]
+        head += ["# sms token = not shown, from the environment"] if self.spearlet.sms.token else []
         return "\n".join(head + [f"{s.key.name} = {shown(s.value)}  # {s.origin}" for s in self.settings])
 
 
@@ -166,17 +198,19 @@ def load(argv: Sequence[str], *, environ: Mapping[str, str], home: Path) -> Conf
     settings = {setting.key.field: setting for setting in settle(options, environ, home)}
     for listener in ("grpc_tls", "http_tls"):
         _refuse_half_tls(listener, settings)
-    _refuse_client_ca_alone(settings)
-    if not options.insecure:
-        _refuse_open_doors(settings)
-    return _assembled(options, settings, _kv_store(environ))
+        _refuse_client_ca_alone(listener, settings)
+    _refuse_half_credentials(settings)
+    token = "" if options.role is Role.SMS else sms_token(environ, settings["spearlet.sms_token_path"])
+    return _assembled(options, settings, _kv_store(environ), token)
 
 
-def _assembled(options: Options, settings: Mapping[str, Setting], kv_store: KvStore) -> Config:
+def _assembled(options: Options, settings: Mapping[str, Setting], kv_store: KvStore, token: str) -> Config:
     sections: defaultdict[str, dict[str, Any]] = defaultdict(dict)
-    for field, setting in settings.items():
-        section, _, name = field.rpartition(".")
+    for filled, setting in settings.items():
+        section, _, name = filled.rpartition(".")
         sections[section][name] = setting.made
+    spearlet = sections["spearlet"]
+    shown_to_sms = Credentials(token, *(spearlet.pop(f"sms_{name}_path") for name in ("token", "ca", "cert", "key")))
     wants_sms = settings["spearlet.sms_grpc_addr"].from_flag or settings["spearlet.auto_register"].value is True
     return Config(
         **sections[""],
@@ -188,10 +222,11 @@ def _assembled(options: Options, settings: Mapping[str, Setting], kv_store: KvSt
         grpc_tls=Tls(**sections["grpc_tls"]),
         http_tls=Tls(**sections["http_tls"]),
         http=Http(**sections["http"]),
+        grpc=Grpc(**sections["grpc"]),
         database=Database(**sections["database"]),
         log=Log(**sections["log"] | _moved_logs(settings)),
         executions=Executions(**sections["executions"]),
-        spearlet=Spearlet(**sections["spearlet"], connect=wants_sms),
+        spearlet=Spearlet(**spearlet, sms=shown_to_sms, connect=wants_sms),
         kv_store=kv_store,
         settings=tuple(setting for setting in settings.values() if setting.key.reads(options.role)),
     )
@@ -218,17 +253,16 @@ def _refuse_half_tls(listener: str, settings: Mapping[str, Setting]) -> None:
         raise enabled.refused("false, or cert_path and key_path as well")
 
 
-def _refuse_client_ca_alone(settings: Mapping[str, Setting]) -> None:
-    client_ca = settings["http_tls.client_ca_path"]
-    if client_ca.value and not settings["http_tls.enabled"].value:
-        raise client_ca.refused("nothing, or http.enable_tls as well")
+def _refuse_client_ca_alone(listener: str, settings: Mapping[str, Setting]) -> None:
+    client_ca, enabled = settings[f"{listener}.client_ca_path"], settings[f"{listener}.enabled"]
+    if client_ca.value and not enabled.value:
+        raise client_ca.refused(f"nothing, or {enabled.key.name} as well")
 
 
-def _refuse_open_doors(settings: Mapping[str, Setting]) -> None:
-    for field in ("grpc_addr", "bus_addr"):
-        address = settings[field].made
-        if isinstance(address, Address) and not address.loopback:
-            raise settings[field].refused("a loopback address, or --insecure to serve anybody who can reach it")
+def _refuse_half_credentials(settings: Mapping[str, Setting]) -> None:
+    ca, cert, key = (settings[f"spearlet.sms_{name}_path"] for name in ("ca", "cert", "key"))
+    if bool(cert.value) != bool(key.value) or (cert.value and not ca.value):
+        raise (cert if cert.value else key).refused("nothing, or sms_ca_path, sms_cert_path and sms_key_path together")
 
 
 def _kv_store(environ: Mapping[str, str]) -> KvStore:

@@ -22,10 +22,14 @@ PIECE_BYTES = 512 * 1024
 NOW = -1
 _Number = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 _Place = Annotated[int, msgspec.Meta(ge=NOW, le=2**62)]
+_Token = Annotated[str, msgspec.Meta(max_length=1024)]
 
 
 class Read(msgspec.Struct, frozen=True):
-    """Ask for what comes after `cursor`, or without one for what `types`, `noun` and `id` choose after a position; -1: now."""
+    """Ask for what comes after `cursor`, or without one for what `types`, `noun` and `id` choose after a position; -1: now.
+
+    `token` says who asks.
+    """
 
     request: _Number
     cursor: Annotated[str, msgspec.Meta(max_length=LONGEST)] = ""
@@ -34,6 +38,7 @@ class Read(msgspec.Struct, frozen=True):
     noun: Annotated[str, msgspec.Meta(max_length=64)] = ""
     id: Annotated[str, msgspec.Meta(max_length=1024)] = ""
     limit: Annotated[int, msgspec.Meta(ge=1, le=MOST_FACTS)] = MOST_FACTS
+    token: _Token = ""
 
 
 class Page(msgspec.Struct, Generic[F], frozen=True, tag="page", tag_field="kind"):
@@ -51,11 +56,12 @@ class Page(msgspec.Struct, Generic[F], frozen=True, tag="page", tag_field="kind"
 
 
 class Fetch(msgspec.Struct, frozen=True):
-    """Ask for some bytes of stored content, by its SHA-256."""
+    """Ask for some bytes of stored content, by its SHA-256; `token` says who asks."""
 
     request: _Number
     sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$", max_length=64)]
     offset: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 0
+    token: _Token = ""
 
 
 class Piece(msgspec.Struct, frozen=True, tag="piece", tag_field="kind"):

@@ -9,8 +9,9 @@ from pathlib import Path
 import gevent
 import zmq.green as zmq
 
+from spear.adapters.credentials import token_of
 from spear.client import Bus
-from spear.config import Config, Role
+from spear.config import Config, Credentials, Role
 from spear.errors import SpearError, StartupError
 from spear.events.log import EventLog
 from spear.ports import BlobStore
@@ -61,7 +62,8 @@ def linked(config: Config) -> Iterator[Link | None]:
 
 
 def _bus(config: Config) -> Bus:
-    return Bus(str(config.follow), key=config.follow_key, patience_s=_PATIENCE_S, context=zmq.Context())
+    token = token_of(Credentials(token_path=config.follow_token_path), "follow")
+    return Bus(str(config.follow), key=config.follow_key, token=token, patience_s=_PATIENCE_S, context=zmq.Context())
 
 
 def _identity(leader: Bus) -> bytes:

@@ -6,12 +6,13 @@ from typing import TypeVar
 
 from spear.domain.node import Heartbeat, Node, NodeStatus, OutcomeClass, OutcomeReported, ResourcesReported
 from spear.domain.token import Token
-from spear.errors import NotFound
+from spear.errors import Forbidden, NotFound
 from spear.events.record import Committed, Origin
 from spear.ports import Ids
 from spear.projections import nodes as views
 from spear.projections.nodes import NodeRow, ResourceRow
 from spear.projections.reader import Reader
+from spear.services.tokens import ANOTHER_NODE
 from spear.services.unit import Unit, as_uuid, retrying
 
 Number = int | float
@@ -47,17 +48,22 @@ class Nodes:
         One that is known is welcomed back.
         """
         ident = as_uuid("node", uuid) if uuid else self._ids.new()
+        its_own = token is None or token.node_uuid == str(ident)
 
         def attempt() -> Committed:
             node = self._unit.load(Node, ident) if uuid else None
+            seen = []
             if node is None:
                 node = Node(id=ident, ip_address=ip_address, port=port, http_port=http_port, metadata=metadata)
-                if token is None:
-                    return self._unit.save(origin, node)
-                token.bind(str(ident))
-                return self._unit.save(origin, node, token)
-            node.register_again(ip_address=ip_address, port=port, http_port=http_port, metadata=metadata)
-            return self._unit.save(origin, node, more=[node.observe(Heartbeat, health_info={})])
+            elif its_own or node.deleted:
+                node.register_again(ip_address=ip_address, port=port, http_port=http_port, metadata=metadata)
+                seen = [node.observe(Heartbeat, health_info={})]
+            else:
+                raise Forbidden(f"node {ident} is registered already, and not with this token", code=ANOTHER_NODE)
+            if token is None:
+                return self._unit.save(origin, node, more=seen)
+            token.bind(str(ident))
+            return self._unit.save(origin, node, token, more=seen)
 
         return str(ident), retrying(attempt)
 

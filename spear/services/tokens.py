@@ -2,28 +2,31 @@
 
 import re
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from hashlib import sha256
 from hmac import compare_digest
 
 from spear.domain.token import Token, TokenRole
-from spear.errors import Forbidden, Invalid, NotFound, Unauthenticated
+from spear.errors import Forbidden, Invalid, NotFound, SpearError, Unauthenticated
 from spear.events.record import Committed, Origin
 from spear.projections import tokens as views
 from spear.projections.nodes import get_node
 from spear.projections.reader import Reader
 from spear.services.unit import Unit, as_uuid, retrying
 
+ANOTHER_NODE = "ANOTHER_NODE"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: the name and role of a token, and the node that it is bound to."""
+    """Who asks: the name and role of a token, the node that it is bound to, and its hash."""
 
     name: str
     role: TokenRole
     node_uuid: str = ""
+    sha256: str = field(default="", repr=False)
 
     def actor(self, door: str) -> str:
         """How events name the caller, such as `rest:alice`; without a token, the door alone."""
@@ -40,7 +43,7 @@ class Caller:
         """Raise `Forbidden` for a node's token that is not this node's."""
         if self.role is TokenRole.NODE and self.node_uuid != str(as_uuid("node", node_uuid)):
             bound = f"node {self.node_uuid}" if self.node_uuid else "no node yet"
-            raise Forbidden(f"token {self.name!r} is bound to {bound} and speaks for no other", code="ANOTHER_NODE")
+            raise Forbidden(f"token {self.name!r} is bound to {bound} and speaks for no other", code=ANOTHER_NODE)
 
 
 ANYBODY = Caller("", TokenRole.ADMIN)
@@ -51,6 +54,7 @@ class Tokens:
 
     def __init__(self, unit: Unit, reader: Reader, *, secret: Callable[[], str]) -> None:
         self._unit, self._reader, self._secret = unit, reader, secret
+        self._lasting: dict[object, tuple[str, Callable[[SpearError], None]]] = {}
 
     def admit(self, authorization: str, *, open_door: bool) -> Caller:
         """Whose token this is, from `Bearer <token>` as HTTP and gRPC metadata carry it; raises `Unauthenticated`.
@@ -67,8 +71,33 @@ class Tokens:
         digest = _hash(token.strip())
         row = views.token_with(self._reader, digest)  # an index's timing tells of hashes, which nobody can choose
         if row is None or not compare_digest(row.sha256, digest):
-            raise Unauthenticated("authorization: the token is unknown or was revoked")
-        return Caller(row.name, TokenRole(row.role), row.node_uuid)
+            raise _revoked()
+        return Caller(row.name, TokenRole(row.role), row.node_uuid, digest)
+
+    @contextmanager
+    def while_good(self, caller: Caller, end: Callable[[SpearError], None]) -> Iterator[None]:
+        """For what lasts: `end` is called once with the reason, should the caller's token be revoked within the `with`.
+
+        Raises `Unauthenticated` when it was revoked before.
+        """
+        if not caller.sha256:
+            yield
+            return
+        ticket = object()
+        self._lasting[ticket] = caller.sha256, end
+        try:
+            if views.token_with(self._reader, caller.sha256) is None:
+                raise _revoked()
+            yield
+        finally:
+            self._lasting.pop(ticket, None)
+
+    def end_revoked(self) -> None:
+        """End what lasts and was begun with a token that is good no longer."""
+        begun_with = {digest for digest, _ in self._lasting.values()}
+        gone = {digest for digest in begun_with if views.token_with(self._reader, digest) is None}
+        for ticket in [ticket for ticket, (digest, _) in self._lasting.items() if digest in gone]:
+            self._lasting.pop(ticket)[1](_revoked())
 
     def issue(self, origin: Origin, name: str, role: TokenRole) -> tuple[str, Committed]:
         """A new token, which is told only now; raises `AlreadyExists` while somebody has one of this name."""
@@ -113,18 +142,29 @@ class Tokens:
         """Whether somebody could come in."""
         return views.any_token(self._reader)
 
-    def of_new_node(self, caller: Caller) -> Token | None:
+    def of_new_node(self, caller: Caller, uuid: str = "") -> Token | None:
         """The token to bind to the node that the caller registers; None for who is no node.
 
-        Raises `Forbidden` while the node that it was bound to is still registered.
+        The node may name its own uuid, and so register again. Raises `Forbidden` while that uuid, or the node that the
+        token was bound to, is registered as another one's.
         """
         if caller.role is not TokenRole.NODE:
             return None
         token = self._unit.blank_or_loaded(Token, Token.ident(caller.name))
-        if token.node_uuid and get_node(self._reader, token.node_uuid):
-            text = f"token {caller.name!r} is bound to node {token.node_uuid}, which is registered"
-            raise Forbidden(text, code="ANOTHER_NODE", details={"node_uuid": token.node_uuid})
+        for other in {token.node_uuid, uuid} - {""} if token.node_uuid != uuid else ():
+            self._refuse_registered(caller, other, bound=other == token.node_uuid)
         return token
+
+    def _refuse_registered(self, caller: Caller, uuid: str, *, bound: bool) -> None:
+        if get_node(self._reader, uuid):
+            text = f"is bound to node {uuid}, which" if bound else f"is not bound to node {uuid}, which"
+            raise Forbidden(
+                f"token {caller.name!r} {text} is registered", code=ANOTHER_NODE, details={"node_uuid": uuid}
+            )
+
+
+def _revoked() -> Unauthenticated:
+    return Unauthenticated("authorization: the token is unknown or was revoked")
 
 
 def _hash(token: str) -> str:

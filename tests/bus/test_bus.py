@@ -185,6 +185,8 @@ BROKEN = {
         bus.CONTENT,
         msgspec.msgpack.encode({"request": 1, "sha256": "a" * 64, "offset": -1}),
     ],
+    "a long token": [bus.VERSION, msgspec.msgpack.encode({"request": 1, "token": "A" * 9000})],
+    "a token that is no text": [bus.VERSION, msgspec.msgpack.encode({"request": 1, "token": 7})],
     "a long cursor": [bus.VERSION, msgspec.msgpack.encode({"request": 1, "cursor": "A" * 9000})],
 }
 

@@ -3,7 +3,8 @@ import shutil
 import ssl
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
@@ -188,6 +189,17 @@ def test_a_process_that_is_the_sms_reads_its_own_files(own, no_leaked_files):
     files = SmsFiles("127.0.0.1:1", local=own, own_addr="127.0.0.1:2")
     assert files.fetch(f"sms+file://{ID}")[0] == b"own"
     assert files.fetch(f"sms+file://127.0.0.1:2/{ID}")[0] == b"own"
+
+
+def test_the_token_is_shown_to_the_configured_sms_and_to_nobody_else(monkeypatch):
+    shown = []
+    monkeypatch.setattr(HTTPConnection, "request", lambda self, *_, headers: shown.append((self.host, dict(headers))))
+    monkeypatch.setattr(HTTPConnection, "getresponse", lambda self: BytesIO())
+    for uri in (f"sms+file://{ID}", f"sms+file://sms:1/{ID}", f"sms+file://other:1/{ID}", "https://third:1/x"):
+        with suppress(AttributeError):
+            SmsFiles("sms:1", token="secret").fetch(uri)
+    bearer = {"Authorization": "Bearer secret"}
+    assert shown == [("sms", bearer), ("sms", bearer), ("other", {}), ("third", {})]
 
 
 def test_a_missing_file_can_never_run(gateway, own):

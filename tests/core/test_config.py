@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from spear import __version__
 from spear._config_keys import KEYS, Key, Value, keys_for
 from spear._config_sources import parser, shown
-from spear.config import Address, Backend, Config, Role, load, markdown, toml
+from spear.adapters.credentials import token_of
+from spear.config import Address, Backend, Config, Credentials, Role, load, markdown, toml
 from spear.errors import StartupError
 from spear.logs import Format
 from spear.ports import Level
@@ -259,13 +260,6 @@ def test_a_bad_command_line_is_refused_with_the_flag(argv: list[str], complaint:
     assert complaint in refused(*argv)
 
 
-@pytest.mark.parametrize("flag", ["--grpc-addr", "--bus-addr"])
-@pytest.mark.parametrize("address", ["0.0.0.0:1", "[::]:1", "example.org:1", "192.168.1.2:1"])
-def test_an_address_beyond_loopback_that_asks_for_no_token_needs_insecure(flag: str, address: str) -> None:
-    assert f"flag {flag}: " in (message := refused(flag, address)) and "--insecure" in message
-    assert told(flag, address, "--insecure").insecure
-
-
 @pytest.mark.parametrize("address", ["127.0.0.1:0", "127.8.9.1:1", "localhost:1", "[::1]:1"])
 def test_a_loopback_address_needs_no_leave(address: str) -> None:
     assert str(told("--http-addr", address).http_addr) == address
@@ -303,8 +297,42 @@ def test_names_and_origins_are_lists_separated_by_commas() -> None:
     assert "http.hosts: got 'http://a'" in refused(environ={"SMS_HTTP_HOSTS": "http://a"})
 
 
-def test_a_client_ca_without_tls_is_refused() -> None:
-    assert "http.client_ca_path: got 'ca.pem'" in refused(environ={"SMS_HTTP_TLS_CLIENT_CA_PATH": "ca.pem"})
+@pytest.mark.parametrize(
+    ("role", "door"), [("sms", "http"), ("sms", "grpc"), ("spearlet", "grpc"), ("spearlet", "http")]
+)
+def test_a_client_ca_without_tls_is_refused(role: str, door: str) -> None:
+    environ = {f"{role.upper()}_{door.upper()}_TLS_CLIENT_CA_PATH": "ca.pem"}
+    assert f"{door}.client_ca_path: got 'ca.pem'" in refused("--role", role, environ=environ)
+
+
+@pytest.mark.parametrize("given", ["CA CERT", "CA KEY", "CERT KEY"])
+def test_a_certificate_for_the_sms_needs_its_key_and_a_ca(given: str) -> None:
+    environ = {f"SPEARLET_SMS_{name}_PATH": "x" for name in given.split()}
+    told_of = refused("--role", "spearlet", environ=environ)
+    assert "expected nothing, or sms_ca_path, sms_cert_path and sms_key_path together" in told_of
+
+
+def test_the_token_for_the_sms_comes_from_a_file_or_from_the_environment_and_is_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("spear_secret\n")
+    for environ in ({"SPEARLET_SMS_TOKEN_PATH": str(tmp_path / "token")}, {"SPEARLET_SMS_TOKEN": "spear_secret"}):
+        config = told("--role", "spearlet", environ=environ)
+        assert token_of(config.spearlet.sms, "spearlet.sms") == "spear_secret"
+        assert "spear_secret" not in repr(config) + config.explained()
+    assert told("--role", "sms", environ={"SPEARLET_SMS_TOKEN": "spear_secret"}).spearlet.sms.token == ""
+
+
+@pytest.mark.parametrize("text", [b"spear_a spear_b", b"", "spear_é".encode(), b"x" * 5000, b"spear_\0"])
+def test_a_token_for_the_sms_that_is_none_is_refused_and_not_repeated(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "token").write_bytes(text)
+    with pytest.raises(StartupError, match="spearlet.sms_token_path: .* expected one token") as caught:
+        token_of(Credentials(token_path=tmp_path / "token"), "spearlet.sms")
+    assert "spear_" not in caught.value.message
+
+
+def test_a_token_for_the_sms_from_two_places_is_refused(tmp_path: Path) -> None:
+    environ = {"SPEARLET_SMS_TOKEN_PATH": str(tmp_path / "token"), "SPEARLET_SMS_TOKEN": "spear_secret"}
+    message = refused("--role", "spearlet", environ=environ)
+    assert "not both" in message and "spear_secret" not in message
 
 
 @given(st.text(max_size=30))

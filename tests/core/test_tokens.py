@@ -85,6 +85,40 @@ def test_a_node_that_registers_twice_at_once_with_one_token_is_registered_once(h
     assert (here.recorded()["NodeRegistered"], here.recorded()["TokenBound"]) == (1, 1)
 
 
+def test_of_tokens_that_race_for_one_uuid_one_becomes_that_node(here, tokens):
+    nodes, uuid = Nodes(here.unit, here.reader, ids=SystemIds()), str(SystemIds().new())
+    callers = [brought(tokens, tokens.issue(ORIGIN, f"n{number}", TokenRole.NODE)[0]) for number in range(10)]
+
+    def register(caller):
+        nodes.register(ORIGIN, uuid=uuid, **PLACE, token=tokens.of_new_node(caller, uuid))
+
+    tries = [here.spawn(register, caller) for caller in callers]
+    gevent.joinall(tries)
+    assert sum(one.successful() for one in tries) == 1
+    assert all(isinstance(one.exception, Forbidden) for one in tries if not one.successful())
+    assert [row.node_uuid for row in tokens.list()].count(uuid) == 1
+
+
+def test_what_lasts_ends_with_its_token_and_nothing_else_does(tokens):
+    callers = {name: brought(tokens, tokens.issue(ORIGIN, name, TokenRole.CLIENT)[0]) for name in ("a", "b", "c")}
+    ended = []
+    with (
+        tokens.while_good(callers["a"], lambda error: ended.append(("a", error.code))),
+        tokens.while_good(callers["b"], lambda error: ended.append(("b", error.code))),
+        tokens.while_good(ANYBODY, lambda error: ended.append(("anybody", error.code))),
+    ):
+        with tokens.while_good(callers["c"], lambda error: ended.append(("c", error.code))):
+            tokens.end_revoked()
+        tokens.revoke(ORIGIN, "c", "over")
+        tokens.revoke(ORIGIN, "a", "lost")
+        tokens.issue(ORIGIN, "a", TokenRole.CLIENT)  # the name again, another token
+        for _ in range(2):
+            tokens.end_revoked()
+    assert ended == [("a", "UNAUTHENTICATED")]
+    with pytest.raises(Unauthenticated), tokens.while_good(callers["a"], print):
+        raise AssertionError("it was revoked before")
+
+
 def test_a_role_is_enough_or_it_is_not(tokens):
     caller = brought(tokens, tokens.issue(ORIGIN, "c", TokenRole.CLIENT)[0])
     caller.check({TokenRole.CLIENT}, "this")

@@ -242,6 +242,17 @@ def test_nodes_are_listed_and_shown_with_their_resources(server: Server) -> None
     assert NOWHERE in failed(server, 3, "node", "show", NOWHERE)
 
 
+def test_a_node_is_drained_and_gets_work_again(server: Server) -> None:
+    uuid = server.post("/api/v1/nodes", json=NODE).json()["node_uuid"]
+    assert ok(server, "node", "drain", uuid, "--reason", "a new kernel").strip() == uuid
+    assert told(server, "node", "show", uuid)["drained"] is True
+    (event,) = events_of(server, ["NodeDrained"], noun="node", ident=uuid)
+    assert event["data"]["reason"] == "a new kernel"
+    assert told(server, "node", "undrain", uuid)["success"] is True
+    assert told(server, "node", "show", uuid)["drained"] is False
+    assert NOWHERE in failed(server, 3, "node", "drain", NOWHERE)
+
+
 def test_an_object_is_put_got_listed_described_and_removed(server: Server, tmp_path: Path) -> None:
     source, copy = tmp_path / "source", tmp_path / "copy"
     source.write_bytes(BIG)

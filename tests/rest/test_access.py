@@ -1,10 +1,10 @@
 """Who may come in: a door beyond loopback asks for tokens, and a token opens what its role may do and no more."""
 
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -12,46 +12,18 @@ import requests
 
 from spear.adapters.rest.access import ROUTES, markdown
 from spear.domain.token import TokenRole
+from tests.closed import Closed
 from tests.rest._sockets import HANDSHAKE, Raw
 from tests.rest.conftest import NODE, done, refused
-from tests.server import ROOT, Server, events_of
+from tests.server import ROOT, Server, events_of, eventually
 
 ROLES = [role.value for role in TokenRole]
 GET_NODES = ("GET", "/api/v1/nodes")
 
 
-class Closed(Server):
-    """A server at an address that does not count as loopback, and still is: nobody from outside reaches a test."""
-
-    def __init__(self, data_dir: Path, *flags: str) -> None:
-        super().__init__(data_dir, *flags)
-        addresses = (f"127.1:{self.port}", f"127.1:{self.admin_port}")
-        self.flags = ("--http-addr", addresses[0], "--web-admin-addr", addresses[1], *flags)
-
-    def about_tokens(self, *flags: str) -> subprocess.CompletedProcess[str]:
-        """`spear_server.py` with these flags, on the server's data directory."""
-        command = [*self.command[: self.command.index("--role")], *flags, "--data-dir", str(self.data_dir)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=self.data_dir.parent)
-
-    def new_token(self, name: str, role: str) -> str:
-        """Issue a token."""
-        told = self.about_tokens("--new-token", name, "--role", role)
-        assert told.returncode == 0, told.stderr
-        return told.stdout.strip()
-
-    def as_(self, token: str, method: str, path: str, **options: Any) -> requests.Response:
-        """One request with a token."""
-        return self.call(
-            method, path, headers={"Authorization": f"Bearer {token}", **options.pop("headers", {})}, **options
-        )
-
-
 @pytest.fixture(scope="module")
 def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Closed]:
-    data = tmp_path_factory.mktemp("closed") / "data"
-    server = Closed(data)
-    server.tokens = {role: server.new_token(f"a-{role}", role) for role in ROLES}
-    with server:
+    with Closed(tmp_path_factory.mktemp("closed") / "data") as server:
         yield server
 
 
@@ -99,17 +71,23 @@ def test_the_log_of_a_spearlet_takes_tokens_too(tmp_path: Path) -> None:
         refused(streams, 403, "FORBIDDEN", "without a session's token")
 
 
-def test_a_door_that_nobody_could_open_is_not_served(tmp_path: Path) -> None:
-    server = Closed(tmp_path / "data")
+@pytest.mark.parametrize("door", ["http", "grpc", "bus", "web-admin"])
+def test_a_door_that_nobody_could_open_is_not_served(tmp_path: Path, door: str) -> None:
+    server = Server(tmp_path / "data")
+    server.flags = (f"--{door}-addr", "127.1:9")
     told = subprocess.run(server.command, capture_output=True, text=True, timeout=60)
     assert told.returncode == 2
-    assert f"http.addr: got '127.1:{server.port}', expected a loopback address while there is no token" in told.stderr
+    key = door.replace("-", "_")
+    assert f"{key}.addr: got '127.1:9', expected a loopback address while there is no token" in told.stderr
     assert "--new-token" in told.stderr and "--insecure" in told.stderr
 
 
 def test_insecure_serves_anybody_in_so_many_words(tmp_path: Path) -> None:
-    with Closed(tmp_path / "data", "--insecure") as server:
-        done(server.get("/api/v1/nodes"))
+    server = Closed(tmp_path / "data", "--insecure")
+    try:
+        done(server.start().get("/api/v1/nodes"))
+    finally:
+        server.kill()
 
 
 def test_the_door_in_the_data_directory_is_its_owners_alone(closed: Closed) -> None:
@@ -185,6 +163,42 @@ def test_a_revoked_token_opens_nothing_at_once(closed: Closed) -> None:
     refused(closed.as_(token, *GET_NODES), 401, "UNAUTHENTICATED", "was revoked")
 
 
+def test_a_revoked_token_ends_the_streams_that_it_opened_and_no_others(closed: Closed) -> None:
+    def following(token: str) -> requests.Response:
+        headers = {"Authorization": f"Bearer {token}", "Accept": "text/event-stream"}
+        return requests.get(f"{closed.url}/api/v1/events?noun=token", headers=headers, stream=True, timeout=30)
+
+    admin = closed.tokens["admin"]
+    with following(closed.issued("leaver", "operator")) as lost, following(closed.tokens["operator"]) as kept:
+        done(closed.as_(admin, "DELETE", "/api/v1/tokens/leaver"))
+        *_, last = (line for line in lost.iter_lines(chunk_size=1) if line)
+        assert last.startswith(b"data: ") and b"UNAUTHENTICATED" in last
+        closed.issued("later", "client")
+        assert next(line for line in kept.iter_lines(chunk_size=1) if b'"later"' in line)
+
+
+def test_a_revoked_token_ends_a_stream_whose_reader_takes_nothing(closed: Closed) -> None:
+    admin, token = closed.tokens["admin"], closed.issued("lazy", "operator")
+    for number in range(24):
+        task = {"name": "t", "version": "1", "metadata": {str(n): "x" * 8000 for n in range(60)}}
+        done(closed.as_(admin, "POST", "/api/v1/tasks", json=task | {"endpoint": f"big{number}"}))
+    head = f"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\nAuthorization: Bearer {token}\r\n"
+    with socket.create_connection(("127.0.0.1", closed.port), timeout=30) as lazy:
+        lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        lazy.sendall(head.encode() + b"\r\n")
+        lazy.recv(1)
+        done(closed.as_(admin, "DELETE", "/api/v1/tokens/lazy"))
+        eventually(lambda: not _established(closed.port, lazy.getsockname()[1]))
+    assert "Traceback" not in closed.output()
+
+
+def _established(server_port: int, client_port: int) -> bool:
+    """Whether the server still has the connection."""
+    wanted = (f":{server_port:04X}", f":{client_port:04X}", "01")
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return any((row[1][-5:], row[2][-5:], row[3]) == wanted for row in rows)
+
+
 def _path(rule: str) -> str:
     return (
         rule.replace("<uuid>", "00000000-0000-0000-0000-000000000000")
@@ -220,6 +234,12 @@ def test_the_table_has_every_route(server: Server) -> None:
     }
     pages = {("GET", path) for path in ("/api/openapi.json", "/swagger-ui/", "/swagger-ui/<name>")}
     assert {(method, rule.replace("<path:", "<")) for method, rule, _ in ROUTES} == documented | pages
+
+
+def test_the_openapi_document_says_that_a_bearer_token_may_be_asked_for(server: Server) -> None:
+    document = done(server.get("/api/openapi.json"))
+    assert document["components"]["securitySchemes"] == {"token": {"type": "http", "scheme": "bearer"}}
+    assert document["security"] == [{}, {"token": []}]
 
 
 def test_the_documentation_shows_the_table() -> None:

@@ -9,7 +9,7 @@ from gevent.pywsgi import WSGIHandler
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from spear.adapters.rest._fields import HeadTooLarge, plain, read_lines
+from spear.adapters.rest._fields import HeadCut, HeadTooLarge, plain, read_lines
 from spear.adapters.rest.server import _Handler
 from spear.config import Http
 
@@ -77,3 +77,9 @@ def test_more_than_the_limit_is_refused_without_reading_on(lines: bytes) -> None
 
 def test_what_reaches_the_limit_is_taken() -> None:
     assert read_lines(BytesIO(b"A: b\r\nA: bc\r\n\r\n"), most=2, most_bytes=13)[-1] == b"\r\n"
+
+
+@pytest.mark.parametrize("cut", [b"", b"A: b\r\n", b"A: b\r\nContent-Le", b"A: b\r"])
+def test_a_head_that_is_cut_off_is_no_request(cut: bytes) -> None:
+    with pytest.raises(HeadCut):
+        read_lines(BytesIO(cut), most=99, most_bytes=999)

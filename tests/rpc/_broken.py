@@ -9,9 +9,10 @@ import sys
 from gevent.fileobject import FileObjectThread
 
 from spear import logs
+from spear.adapters.rpc.access import Access
 from spear.adapters.rpc.generated.sms import node_pb2
 from spear.adapters.rpc.server import RpcServer
-from spear.config import Address, Tls
+from spear.config import Address, Grpc, Tls
 from spear.logs import Format
 from spear.ports import Level
 
@@ -28,8 +29,8 @@ class Broken:
 
 if __name__ == "__main__":
     logs.configure(Level.INFO, Format.JSON)
-    server = RpcServer(Address("127.0.0.1", 0), key="grpc.addr", tls=Tls(False, None, None), max_message_bytes=1000)
-    server.serve([Broken()])
+    server = RpcServer(Address("127.0.0.1", 0), key="grpc.addr", tls=Tls(False, None, None), limits=Grpc())
+    server.serve([Broken()], Access(None, open_door=True))
     print(server.port, flush=True)
     FileObjectThread(sys.stdin).read()  # which leaves the hub free
     server.stop_accepting()

@@ -13,11 +13,16 @@ from tests.server import Server
 DEADLINE_S = 30
 
 
+def bearer(token: str) -> tuple[tuple[str, str], ...]:
+    """The metadata that shows a token."""
+    return (("authorization", f"Bearer {token}"),)
+
+
 class Stub:
     """The methods of one service: `stub.GetNode(uuid=...)` answers the message, a streaming one its iterator."""
 
-    def __init__(self, channel: grpc.Channel, file: Any, service: str) -> None:
-        self._channel = channel
+    def __init__(self, channel: grpc.Channel, file: Any, service: str, *, token: str = "") -> None:
+        self._channel, self._sent = channel, bearer(token) if token else ()
         self._methods = {m.name: m for m in file.DESCRIPTOR.services_by_name[service].methods}
         self._service = file.DESCRIPTOR.services_by_name[service].full_name
 
@@ -28,7 +33,7 @@ class Stub:
         call = make(f"/{self._service}/{name}", request.SerializeToString, answer.FromString)
 
         def ask(message: Any = None, *, timeout: float = DEADLINE_S, sent: Any = (), **fields: Any) -> Any:
-            return call(message or request(**fields), timeout=timeout, metadata=sent)
+            return call(message or request(**fields), timeout=timeout, metadata=(*self._sent, *sent))
 
         def later(message: Any = None, *, timeout: float = DEADLINE_S, **fields: Any) -> Any:
             return call.future(message or request(**fields), timeout=timeout)

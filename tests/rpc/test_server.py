@@ -10,6 +10,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
@@ -142,6 +143,17 @@ def services_of(channel: grpc.Channel) -> set[str]:
     asked = reflection_pb2.ServerReflectionRequest(list_services="")
     (answer,) = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([asked]), timeout=30)
     return {service.name for service in answer.list_services_response.service}
+
+
+def described(channel: grpc.Channel) -> set[str]:
+    """Every method that reflection describes, as `package.Service/Method`."""
+    names, found = services_of(channel), set()
+    asked = [reflection_pb2.ServerReflectionRequest(file_containing_symbol=name) for name in names]
+    for answer in reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter(asked), timeout=30):
+        for data in answer.file_descriptor_response.file_descriptor_proto:
+            file = descriptor_pb2.FileDescriptorProto.FromString(data)
+            found |= {f"{file.package}.{s.name}/{m.name}" for s in file.service for m in s.method}
+    return {name for name in found if name.partition("/")[0] in names}
 
 
 def test_reflection_lists_and_describes_every_service(channel):

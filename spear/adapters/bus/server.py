@@ -13,6 +13,7 @@ import msgspec
 import zmq.green as zmq
 from zmq.error import ZMQError
 
+from spear.adapters.bus.crowd import Crowd
 from spear.adapters.bus.keys import own_keys
 from spear.config import Address
 from spear.errors import Malformed, SpearError, StartupError
@@ -24,10 +25,12 @@ from spear.protocols import bus
 
 log = logging.getLogger(__name__)
 Spawn = Callable[[Callable[[], None]], None]
+Admit = Callable[[str], object]
 _QUEUED = 4  # answers that wait for one slow reader; more are dropped, and it asks again
 _BREATH_S = 0.005
 _REPEAT_S = 1.0
 _FACT_BYTES = 512
+_HANDSHAKE_MS, _HEARTBEAT_MS, _BACKLOG = 10_000, 30_000, 1024
 _READ, _FETCH = msgspec.msgpack.Decoder(bus.Read), msgspec.msgpack.Decoder(bus.Fetch)
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -38,8 +41,9 @@ class BusServer:
     Beyond loopback both are encrypted, with keys from the file `keys`. `key` names the setting when it cannot listen.
     """
 
-    def __init__(self, address: Address, *, key: str, notices_port: int, keys: Path) -> None:
+    def __init__(self, address: Address, *, key: str, notices_port: int, keys: Path, max_connections: int) -> None:
         self._key, self._pair = key, None if address.loopback else own_keys(keys)
+        self._most = max_connections
         self._context = zmq.Context()
         with ExitStack() as opened:
             opened.callback(self.close)
@@ -53,6 +57,9 @@ class BusServer:
         made.setsockopt(zmq.LINGER, 0)
         made.setsockopt(zmq.SNDHWM, _QUEUED)
         made.setsockopt(zmq.MAXMSGSIZE, bus.MOST_REQUEST_BYTES)
+        made.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
+        made.setsockopt(zmq.HEARTBEAT_IVL, _HEARTBEAT_MS)  # who went without a word leaves his place
+        made.setsockopt(zmq.BACKLOG, _BACKLOG)
         made.setsockopt(zmq.IPV6, int(":" in address.host))
         if self._pair:
             made.curve_server, (made.curve_publickey, made.curve_secretkey) = True, self._pair
@@ -62,26 +69,29 @@ class BusServer:
             raise StartupError(f"{self._key}: cannot listen on {address}: {error.strerror or error}") from None
         return made
 
-    def serve(self, events: EventLog, blobs: BlobStore, spawn: Spawn) -> None:
-        """Begin to answer; requests that came before wait until now."""
-        spawn(lambda: self._answer_reads(events, blobs))
+    def serve(self, events: EventLog, blobs: BlobStore, admit: Admit, spawn: Spawn) -> None:
+        """Begin to answer whom `admit` lets in; requests that came before wait until now."""
+        spawn(lambda: self._answer_reads(events, blobs, admit))
         spawn(lambda: self._tell(events))
+        for listener in (self._reads, self._notices):
+            spawn(Crowd(listener, most=self._most).watch)
         told = f", public key {self._pair[0].decode()}" if self._pair else ""
         log.info("the bus listens on port %d, notices on port %d%s", self.port, self.notices_port, told)
 
-    def _answer_reads(self, events: EventLog, blobs: BlobStore) -> None:
+    def _answer_reads(self, events: EventLog, blobs: BlobStore, admit: Admit) -> None:
         while True:
             reader, *frames = self._reads.recv_multipart()
-            answer = self._answer(events, blobs, frames)
+            answer = self._answer(events, blobs, admit, frames)
             with suppress(ZMQError):  # a reader that went away
                 self._reads.send_multipart([reader, bus.VERSION, _encode(answer)])
             gevent.sleep(0)  # who catches up with a long past leaves the others their turn
 
-    def _answer(self, events: EventLog, blobs: BlobStore, frames: Sequence[bytes]) -> bus.Answer[Any]:
+    def _answer(self, events: EventLog, blobs: BlobStore, admit: Admit, frames: Sequence[bytes]) -> bus.Answer[Any]:
         request = 0
         try:
             asked = _understood(frames)
             request = asked.request
+            admit(asked.token)
             if isinstance(asked, bus.Fetch):
                 return _piece(blobs, asked)
             page = _page(events, asked)

@@ -5,11 +5,15 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 _FIELD = re.compile(rb"([A-Za-z0-9!#$%&'*+.^_`|~-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)\r\n")
-_ENDS = (b"\r\n", b"\n", b"")
+_ENDS = (b"\r\n", b"\n")
 
 
 class HeadTooLarge(ValueError):
     """More header fields, or more bytes of them, than the limit."""
+
+
+class HeadCut(ConnectionError):
+    """The connection ended within the head, so nobody knows what was asked."""
 
 
 class Fields:
@@ -41,7 +45,7 @@ class Fields:
 
 
 def read_lines(rfile: BinaryIO, *, most: int, most_bytes: int) -> list[bytes]:
-    """The lines up to the empty one, that one included; raises `HeadTooLarge`."""
+    """The lines up to the empty one, that one included; raises `HeadTooLarge` or `HeadCut`."""
     lines, size = [], 0
     while True:
         line = rfile.readline(most_bytes - size + 3)
@@ -51,6 +55,8 @@ def read_lines(rfile: BinaryIO, *, most: int, most_bytes: int) -> list[bytes]:
             raise HeadTooLarge(f"the header fields have more than {most_bytes} bytes, which is the limit")
         if line in _ENDS:
             return lines
+        if not line:
+            raise HeadCut(f"the connection ended after {size} bytes of header fields")
         if len(lines) > most:
             raise HeadTooLarge(f"there are more than {most} header fields, which is the limit")
 

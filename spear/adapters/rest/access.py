@@ -1,17 +1,14 @@
 """Who may ask what: every route in one table, checked for every request before its body is looked at."""
 
 import sys
-from dataclasses import dataclass
 
 from flask import Flask, request
 
 from spear.adapters.rest.requests import CALLER, Environ
 from spear.adapters.rest.server import OPEN
 from spear.adapters.rest.upgrade import bring_token
-from spear.domain.token import TokenRole
+from spear.services import doors
 from spear.services.tokens import ANYBODY, Caller, Tokens
-
-_ANYBODY, _ITSELF = "anybody", "itself"
 
 # Method, route, and who besides an admin: `itself` is the node whose uuid the route has, `anybody` needs no token.
 # A route that is not here is for admins. fmt: off
@@ -92,23 +89,7 @@ ROUTES: tuple[tuple[str, str, str], ...] = (
 # fmt: on
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    roles: frozenset[TokenRole]
-    anybody: bool
-    itself: bool
-
-
-def _row(who: str) -> _Row:
-    words = set(who.split())
-    named = {TokenRole(word) for word in words - {_ANYBODY, _ITSELF}} | (
-        {TokenRole.NODE} if _ITSELF in words else set()
-    )
-    return _Row(frozenset(TokenRole if _ANYBODY in words else named), _ANYBODY in words, _ITSELF in words)
-
-
-_ROWS = {(method, rule): _row(who) for method, rule, who in ROUTES}
-_ADMINS, _ALL = _row("admin"), _row("operator node client")
+_ROWS = {(method, rule): doors.row(who) for method, rule, who in ROUTES}
 
 
 class Access:
@@ -121,20 +102,19 @@ class Access:
         """Who asks for this route; raises `Unauthenticated` or `Forbidden`."""
         if environ.get(OPEN) and "HTTP_AUTHORIZATION" not in environ:
             return ANYBODY  # what the rest comes to, without its cost
-        row = _ROWS.get((method, rule), _ADMINS)
-        return self._admit(environ, row, f"{method} {rule}", node_uuid)
-
-    def admit_nowhere(self, environ: Environ) -> Caller:
-        """Who asks for a route that there is not: nobody learns even that without a token."""
-        return self._admit(environ, _ALL, "this", "")
-
-    def _admit(self, environ: Environ, row: _Row, what: str, node_uuid: str) -> Caller:
-        opened = row.anybody or environ.get(OPEN, False)
-        caller = self._tokens.admit(environ.get("HTTP_AUTHORIZATION", ""), open_door=opened)
-        caller.check(row.roles, what)
+        row = _ROWS.get((method, rule), doors.ADMINS)
+        caller = self._admit(environ, row, f"{method} {rule}")
         if row.itself:
             caller.speaks_for(node_uuid)
         return caller
+
+    def admit_nowhere(self, environ: Environ) -> Caller:
+        """Who asks for a route that there is not: nobody learns even that without a token."""
+        return self._admit(environ, doors.ALL, "this")
+
+    def _admit(self, environ: Environ, row: doors.Row, what: str) -> Caller:
+        given = environ.get("HTTP_AUTHORIZATION", "")
+        return row.admit(self._tokens, given, what, open_door=environ.get(OPEN, False))
 
 
 def install(app: Flask, tokens: Tokens) -> None:
@@ -156,20 +136,7 @@ def install(app: Flask, tokens: Tokens) -> None:
 
 def markdown() -> str:
     """The table as docs/security.md shows it."""
-    roles = [role.value for role in TokenRole]
-    lines = [f"| Route | {' | '.join(roles)} |", "|---|" + "---|" * len(roles)]
-    for method, rule, who in ROUTES:
-        cells = " | ".join(_cell(who.split(), role) for role in roles)
-        lines.append(f"| `{method} {rule}` | {cells} |")
-    return "\n".join(lines) + "\n"
-
-
-def _cell(who: list[str], role: str) -> str:
-    if _ANYBODY in who:
-        return "no token"
-    if role == TokenRole.NODE and _ITSELF in who:
-        return "its own"
-    return "yes" if role == TokenRole.ADMIN or role in who else ""
+    return doors.markdown("Route", ((f"{method} {rule}", who) for method, rule, who in ROUTES))
 
 
 if __name__ == "__main__":

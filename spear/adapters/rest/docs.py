@@ -39,7 +39,11 @@ SETTINGS = {
     "OPENAPI_VERSION": "3.0.3",
     "OPENAPI_URL_PREFIX": "/api",
     "OPENAPI_JSON_PATH": "openapi.json",
-    "API_SPEC_OPTIONS": {"info": {"description": _ABOUT}},
+    "API_SPEC_OPTIONS": {
+        "info": {"description": _ABOUT},
+        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+        "security": [{}, {"token": []}],  # none on loopback
+    },
 }
 
 

@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from random import getrandbits
 from typing import Any, Protocol, TypeAlias
 
@@ -14,11 +15,12 @@ from gevent.util import wrap_errors
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
+from spear.adapters.rpc.access import Access
 from spear.adapters.rpc.errors import expect_no_bug, no_bug, refuse
 from spear.errors import Malformed, Overloaded, SpearError
 from spear.events.record import Origin
 from spear.logs import correlation_id
-from spear.services.tokens import ANYBODY
+from spear.services.tokens import ANYBODY, Tokens
 
 log = logging.getLogger(__name__)
 Message: TypeAlias = Any  # protobuf's classes are made at run time
@@ -37,15 +39,19 @@ class Asked:
     """One call: on whose behalf, and whether the caller is still there."""
 
     def __init__(self, context: Any) -> None:
-        self._context = context
+        self._context, self._told = context, dict(context.invocation_metadata())
         given = self.told("x-request-id")
         self.correlation = given if _CORRELATION.fullmatch(given) else f"{getrandbits(128):032x}"
-        self.origin = Origin("grpc", self.correlation)
         self.caller = ANYBODY
+
+    @property
+    def origin(self) -> Origin:
+        """Who acts in this call."""
+        return Origin(self.caller.actor("grpc"), self.correlation)
 
     def told(self, key: str) -> str:
         """What the caller's metadata say under `key`, "" for nothing."""
-        return str(dict(self._context.invocation_metadata()).get(key, ""))
+        return str(self._told.get(key, ""))
 
     @property
     def there(self) -> bool:
@@ -83,10 +89,10 @@ def _told(act: Callable[[], None]) -> None:
 
 
 class Streams:
-    """The streams of one server that are open now; each ends at once when its caller leaves."""
+    """The streams of one server that are open now; each ends when its caller leaves, or his token is revoked."""
 
-    def __init__(self, most: int = MOST_STREAMS) -> None:
-        self._most, self._open = most, 0
+    def __init__(self, tokens: Tokens, most: int = MOST_STREAMS) -> None:
+        self._tokens, self._most, self._open = tokens, most, 0
 
     def run(self, source: Iterator[Message], asked: Asked) -> Iterator[Message]:
         """What `source` gives, until it or the caller ends; raises `Overloaded` when too many are open."""
@@ -97,7 +103,8 @@ class Streams:
         given: Queue[Any] = Queue(maxsize=1)  # a slow reader makes the source wait
         feeding = gevent.spawn(wrap_errors(SpearError, _feed), source, given)
         try:
-            with asked.if_gone(feeding.kill):
+            cut = partial(feeding.kill, block=False)
+            with asked.if_gone(feeding.kill), self._tokens.while_good(asked.caller, cut):
                 yield from iter(given.get, _ENDED)
             if isinstance(error := feeding.get(), SpearError):
                 raise error
@@ -115,11 +122,13 @@ def _feed(source: Iterator[Message], given: "Queue[Any]") -> None:
 
 
 @contextmanager
-def _answering(context: Any) -> Iterator[Asked]:
+def answering(context: Any, access: Access, method: str) -> Iterator[Asked]:
+    """One call of somebody who may make it; what goes wrong within the `with` is told as it should be."""
     asked = Asked(context)
     correlation_id.set(asked.correlation)  # for the call's own context, and what grpc logs after it
     expect_no_bug(context, asked.correlation)
     try:
+        asked.caller = access.admit(method, asked.told("authorization"))
         yield asked
     except SpearError as error:
         refuse(context, error)
@@ -134,50 +143,51 @@ def _parsed(kind: type[Message], data: bytes) -> Message:
         raise Malformed(f"the {len(data)} bytes of the request cannot be read as {name}") from None
 
 
-def handlers(services: Sequence[Service], streams: Streams) -> list[grpc.GenericRpcHandler]:
+def handlers(services: Sequence[Service], streams: Streams, access: Access) -> list[grpc.GenericRpcHandler]:
     """Handlers for every method of these services."""
-    return [grpc.method_handlers_generic_handler(*_service(service, streams)) for service in services]
+    return [grpc.method_handlers_generic_handler(*_service(service, streams, access)) for service in services]
 
 
-def _service(service: Service, streams: Streams) -> tuple[str, dict[str, Any]]:
-    described = service.DESCRIPTOR
-    return described.full_name, {method.name: _handler(service, method, streams) for method in described.methods}
+def _service(service: Service, streams: Streams, access: Access) -> tuple[str, dict[str, Any]]:
+    methods = [_Method(service, described, access) for described in service.DESCRIPTOR.methods]
+    return service.DESCRIPTOR.full_name, {method.name: method.handler(streams) for method in methods}
 
 
-def _handler(service: Service, method: Any, streams: Streams) -> Any:
-    serve = getattr(service, re.sub(r"(?<=.)(?=[A-Z])", "_", method.name).lower(), None)
-    if serve is None:
-        return grpc.unary_unary_rpc_method_handler(_lacking(method.full_name))
-    kind = GetMessageClass(method.input_type)
-    if method.server_streaming:
-        return grpc.unary_stream_rpc_method_handler(_stream(serve, kind, streams))
-    return grpc.unary_unary_rpc_method_handler(_unary(serve, kind))
+class _Method:
+    """One method of a service, from bytes to bytes."""
 
+    def __init__(self, service: Service, described: Any, access: Access) -> None:
+        self.name: str = described.name
+        self._serve: Any = getattr(service, re.sub(r"(?<=.)(?=[A-Z])", "_", self.name).lower(), None)
+        self._streams_out, self._kind = described.server_streaming, GetMessageClass(described.input_type)
+        self._called, self._full_name = f"{service.DESCRIPTOR.full_name}/{self.name}", described.full_name
+        self._access = access
 
-def _unary(serve: Callable[[Message, Asked], Message], kind: type[Message]) -> Callable[[bytes, Any], bytes]:
-    def behave(data: bytes, context: Any) -> bytes:
-        with _answering(context) as asked:
-            answer: bytes = serve(_parsed(kind, data), asked).SerializeToString()
+    def handler(self, streams: Streams) -> Any:
+        """How grpc serves it."""
+        if self._serve is None:
+            return grpc.unary_unary_rpc_method_handler(self._lacking)
+        if self._streams_out:
+            return grpc.unary_stream_rpc_method_handler(partial(self._stream, streams))
+        return grpc.unary_unary_rpc_method_handler(self._unary)
+
+    def _asked_for(self, data: bytes, asked: Asked) -> Any:
+        request = _parsed(self._kind, data)
+        self._access.check(self._called, asked.caller, request)
+        return self._serve(request, asked)
+
+    def _unary(self, data: bytes, context: Any) -> bytes:
+        with answering(context, self._access, self._called) as asked:
+            answer: bytes = self._asked_for(data, asked).SerializeToString()
         return answer
 
-    return behave
-
-
-def _stream(
-    serve: Callable[[Message, Asked], Iterator[Message]], kind: type[Message], streams: Streams
-) -> Callable[[bytes, Any], Iterator[bytes]]:
-    def behave(data: bytes, context: Any) -> Iterator[bytes]:
-        with _answering(context) as asked:
-            for message in streams.run(serve(_parsed(kind, data), asked), asked):
+    def _stream(self, streams: Streams, data: bytes, context: Any) -> Iterator[bytes]:
+        with answering(context, self._access, self._called) as asked:
+            for message in streams.run(self._asked_for(data, asked), asked):
                 yield message.SerializeToString()
 
-    return behave
-
-
-def _lacking(name: str) -> Callable[[bytes, Any], bytes]:
-    def behave(data: bytes, context: Any) -> bytes:
-        text = f"{name} is not served: this platform has nothing behind it yet"
-        context.abort(grpc.StatusCode.UNIMPLEMENTED, text)
+    def _lacking(self, data: bytes, context: Any) -> bytes:
+        with answering(context, self._access, self._called):
+            text = f"{self._full_name} is not served: this platform has nothing behind it yet"
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, text)
         return b""
-
-    return behave

@@ -5,16 +5,18 @@ import ssl
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from functools import cache
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import gevent
 import grpc
 from grpc.experimental.gevent import init_gevent
-from grpc_reflection.v1alpha import reflection
 
+from spear.adapters.rpc.access import Access
 from spear.adapters.rpc.calls import Service, Streams, handlers
 from spear.adapters.rpc.services.health import Health
-from spear.config import Address, Tls
+from spear.adapters.rpc.services.reflection import Reflection
+from spear.config import Address, Grpc, Tls
 from spear.errors import StartupError
 
 P = ParamSpec("P")
@@ -24,6 +26,9 @@ LAST_ANSWERS_S = 1.0
 _FOR_EVER_S = 1e6
 _MINUTE_MS = 60_000
 _OPTIONS = {
+    "grpc.max_concurrent_streams": MOST_CALLS,
+    "grpc.server_handshake_timeout_ms": 10_000,
+    "grpc.max_connection_idle_ms": 5 * _MINUTE_MS,
     "grpc.so_reuseport": 0,  # else a second process would share the port in silence
     "grpc.keepalive_time_ms": _MINUTE_MS,
     "grpc.keepalive_timeout_ms": 20_000,
@@ -56,21 +61,24 @@ def on_the_hub() -> None:
 class RpcServer:
     """One listening address; `key` names its configuration key when it cannot be bound."""
 
-    def __init__(self, address: Address, *, key: str, tls: Tls, max_message_bytes: int) -> None:
+    def __init__(self, address: Address, *, key: str, tls: Tls, limits: Grpc) -> None:
         on_the_hub()
-        _probe(address, key)
-        options = {**_OPTIONS, "grpc.max_receive_message_length": max_message_bytes}
+        address = _probed(address, key)
+        options = {
+            **_OPTIONS,
+            "grpc.max_receive_message_length": limits.max_message_bytes,
+            "grpc.max_allowed_incoming_connections": limits.max_connections,
+        }
         self._server = grpc.server(_Greenlets(), options=list(options.items()), maximum_concurrent_rpcs=MOST_CALLS)
         self._health: Health | None = None
         self.port = _bind(self._server, address, key, tls)
 
-    def serve(self, services: Sequence[Service]) -> None:
+    def serve(self, services: Sequence[Service], access: Access) -> None:
         """Begin to answer for these services, for their health and for their descriptions."""
-        names = [service.DESCRIPTOR.full_name for service in services]
+        names, streams = [service.DESCRIPTOR.full_name for service in services], Streams(access.tokens)
         self._health = Health(names)
-        self._server.add_generic_rpc_handlers(handlers([*services, self._health], Streams()))
-        listed = (*names, Health.DESCRIPTOR.full_name, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(listed, self._server)
+        self._server.add_generic_rpc_handlers(handlers([*services, self._health], streams, access))
+        Reflection((*names, Health.DESCRIPTOR.full_name), streams, access).add_to(self._server)
         self._server.start()
 
     def stop_accepting(self) -> None:
@@ -94,14 +102,18 @@ def _bind(server: grpc.Server, address: Address, key: str, tls: Tls) -> int:
         raise StartupError(f"{key}: cannot listen on {address}: {error}") from None
 
 
-def _probe(address: Address, key: str) -> None:
-    """Raise `StartupError` with the system's reason when the address cannot be bound; grpc itself does not say it."""
+def _probed(address: Address, key: str) -> Address:
+    """The address in numbers, since grpc looks up names in a way of its own.
+
+    Raises `StartupError` with the system's reason when it cannot be bound; grpc itself does not say it.
+    """
     with socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address.host, address.port))
         except OSError as error:
             raise StartupError(f"{key}: cannot listen on {address}: {error.strerror}") from None
+        return Address(probe.getsockname()[0], address.port)
 
 
 def _credentials(tls: Tls, table: str) -> Any:
@@ -112,4 +124,13 @@ def _credentials(tls: Tls, table: str) -> Any:
         pair = tls.key_path.read_bytes(), tls.cert_path.read_bytes()
     except (OSError, ssl.SSLError) as error:
         raise StartupError(f"{table}.cert_path, {table}.key_path: cannot use {tls.cert_path}: {error}") from None
-    return grpc.ssl_server_credentials([pair])
+    ca = _client_ca(tls.client_ca_path, table) if tls.client_ca_path else None
+    return grpc.ssl_server_credentials([pair], ca, require_client_auth=ca is not None)
+
+
+def _client_ca(path: Path, table: str) -> bytes:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(path)
+        return path.read_bytes()
+    except (OSError, ssl.SSLError) as error:
+        raise StartupError(f"{table}.client_ca_path: cannot use {path}: {error}") from None

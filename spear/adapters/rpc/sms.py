@@ -5,6 +5,7 @@ from typing import Any
 
 import grpc
 
+from spear.adapters.credentials import Pem
 from spear.adapters.rpc.calls import Message
 from spear.adapters.rpc.errors import CODE_KEY
 from spear.adapters.rpc.generated.sms import node_pb2 as pb
@@ -16,6 +17,7 @@ from spear.config import Address
 from spear.domain.node import NodeStatus, OutcomeClass
 from spear.errors import Forbidden, NotFound, Overloaded, Refused, SpearError, TooLarge, Unauthenticated, Unavailable
 from spear.ports import NodeAddress, TaskChange
+from spear.services.tokens import ANOTHER_NODE
 
 _CALL_S = 5.0
 _OPTIONS = {
@@ -37,17 +39,20 @@ _CHANGES = {tasks.TASK_EVENT_KIND_CREATE: TaskChange.CREATED, tasks.TASK_EVENT_K
 class SmsClient:
     """One channel to an SMS; it reconnects by itself, and a call that gets no answer raises `Unavailable`."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, *, token: str = "", pem: Pem | None = None) -> None:
         on_the_hub()
         self._address = address
-        self._channel = grpc.insecure_channel(str(address), options=list(_OPTIONS.items()))
+        self._shown = (("authorization", f"Bearer {token}"),) if token else ()
+        self._channel = _channel(str(address), list(_OPTIONS.items()), pem)
 
     def connect(self, timeout_s: float) -> None:
-        """Wait for the connection; raises `Unavailable` when there is none within `timeout_s`."""
+        """Wait for the connection; raises `Unavailable` when there is none within `timeout_s`, `Unauthenticated`."""
         check = self._channel.unary_unary("/grpc.health.v1.Health/Check")
         try:
-            check(b"", timeout=timeout_s, wait_for_ready=True)
+            check(b"", timeout=timeout_s, wait_for_ready=True, metadata=self._shown)
         except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+                raise self._ours("Health/Check", error) from None
             if error.code() in _NO_ANSWER:  # any other answer is one: not every SMS has this service
                 raise Unavailable(f"no SMS answers at {self._address} within {timeout_s * 1000:.0f} ms") from None
 
@@ -61,7 +66,10 @@ class SmsClient:
 
     def report(self, uuid: str, numbers: Mapping[str, int | float]) -> None:
         """Beat, and say what the machine has and uses; raises `NotFound` when the SMS does not know the node."""
-        beat = self.call("NodeService/Heartbeat", pb.HeartbeatRequest(uuid=uuid), pb.HeartbeatResponse)
+        try:
+            beat = self.call("NodeService/Heartbeat", pb.HeartbeatRequest(uuid=uuid), pb.HeartbeatResponse)
+        except Forbidden as error:
+            raise NotFound(error.message) if error.code == ANOTHER_NODE else error from None
         if not beat.success:
             raise NotFound.noun("node", uuid)
         resource: Message = pb.NodeResource
@@ -116,8 +124,9 @@ class SmsClient:
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=tasks.TaskEvent.FromString,
         )
+        wanted = tasks.SubscribeTaskEventsRequest(node_uuid=node_uuid, last_event_id=after)
         try:
-            for event in follow(tasks.SubscribeTaskEventsRequest(node_uuid=node_uuid, last_event_id=after)):
+            for event in follow(wanted, metadata=self._shown):
                 yield event.event_id, event.task_id, _CHANGES.get(event.kind, TaskChange.UPDATED)
         except grpc.RpcError as error:
             raise self._ours(method, error) from None
@@ -138,7 +147,7 @@ class SmsClient:
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=answers.FromString,  # type: ignore[attr-defined]
         )
-        under_way = call.future(request, timeout=_CALL_S, wait_for_ready=wait_for_ready)
+        under_way = call.future(request, timeout=_CALL_S, wait_for_ready=wait_for_ready, metadata=self._shown)
 
         def answer() -> Message:
             try:
@@ -163,3 +172,9 @@ class SmsClient:
     def close(self) -> None:
         """Hang up; may be called twice."""
         self._channel.close()
+
+
+def _channel(target: str, options: list[tuple[str, int]], pem: Pem | None) -> grpc.Channel:
+    if pem is None:
+        return grpc.insecure_channel(target, options=options)
+    return grpc.secure_channel(target, grpc.ssl_channel_credentials(pem.ca, pem.key, pem.chain), options=options)

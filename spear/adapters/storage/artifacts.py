@@ -2,12 +2,14 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+import ssl
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from io import BytesIO
+from types import MappingProxyType
 from typing import BinaryIO, TypeAlias
 from uuid import UUID
 
@@ -66,11 +68,13 @@ def _local_file(local: LocalFiles, file_id: str) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _get(connection: HTTPConnection, path: str, *, name: str) -> Iterator[BinaryIO]:
+def _get(
+    connection: HTTPConnection, path: str, *, name: str, shown: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[BinaryIO]:
     server = f"{connection.host}:{connection.port}"
     try:
         with closing(connection):
-            connection.request("GET", path)
+            connection.request("GET", path, headers=shown)
             response = connection.getresponse()
             _accept(response, f"{name}: {server}")
             yield response
@@ -90,6 +94,7 @@ class SmsFiles:
     """Executables by URI; short file URIs come from `local` when this process is the SMS, else from `sms_http_addr`.
 
     What comes from another SMS is kept in `kept`.
+    That address alone is shown `token`, and spoken to over `tls` if that is given.
     """
 
     def __init__(
@@ -99,12 +104,16 @@ class SmsFiles:
         local: LocalFiles | None = None,
         own_addr: str = "",
         kept: Kept | None = None,
+        token: str = "",
+        tls: ssl.SSLContext | None = None,
         max_bytes: int = 100 * 1024 * 1024,
         timeout_s: float = 10.0,
     ) -> None:
         self._sms_http_addr = sms_http_addr
         self._local = local
         self._own_addr = own_addr
+        self._shown = {"Authorization": f"Bearer {token}"} if token else {}
+        self._tls = tls
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
         self._downloads = Downloads(kept, max_bytes=max_bytes)
@@ -140,8 +149,14 @@ class SmsFiles:
         host_port = ref.host_port or self._sms_http_addr
         if not host_port:
             raise InvalidConfiguration(f"file {ref.file_id}: no SMS is configured to get it from")
-        connect = partial(HTTPConnection, host_port, timeout=self._timeout_s)
-        return BytesIO(self._downloads.get(ref.file_id, connect, sha256=sha256))
+        connect = partial(self._connect, host_port)
+        shown = self._shown if host_port == self._sms_http_addr else {}
+        return BytesIO(self._downloads.get(ref.file_id, connect, sha256=sha256, headers=shown))
+
+    def _connect(self, host_port: str) -> HTTPConnection:
+        if self._tls is None or host_port != self._sms_http_addr:
+            return HTTPConnection(host_port, timeout=self._timeout_s)
+        return HTTPSConnection(host_port, timeout=self._timeout_s, context=self._tls)
 
     def _https(self, uri: str) -> AbstractContextManager[BinaryIO]:
         found = HTTPS.fullmatch(uri)

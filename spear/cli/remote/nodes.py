@@ -34,4 +34,29 @@ def _show(args: Namespace, server: Server, out: Output) -> None:
         out.record({**node, **node.get("resource", {})}, without=("resource", "node_uuid"))
 
 
-COMMANDS = (Command("node list", _list, _which), Command("node show", _show, _one))
+def _why(parser: ArgumentParser) -> None:
+    _one(parser)
+    parser.add_argument("--reason", default="", help="kept with the fact")
+
+
+def _drain(args: Namespace, server: Server, out: Output) -> None:
+    """Give a node no new work; what runs there goes on."""
+    _tell(args, server, out, drained=True)
+
+
+def _undrain(args: Namespace, server: Server, out: Output) -> None:
+    """Give a drained node work again."""
+    _tell(args, server, out, drained=False)
+
+
+def _tell(args: Namespace, server: Server, out: Output, *, drained: bool) -> None:
+    answer = server.json("POST", "nodes", args.node, "drain" if drained else "undrain", body={"reason": args.reason})
+    out.one({"node_uuid": args.node, **answer}, "node_uuid")
+
+
+COMMANDS = (
+    Command("node list", _list, _which),
+    Command("node show", _show, _one),
+    Command("node drain", _drain, _why),
+    Command("node undrain", _undrain, _why),
+)

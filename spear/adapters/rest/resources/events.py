@@ -99,7 +99,7 @@ def events_json(page: Page) -> Iterator[dict[str, Any]]:
 def make(platform: Platform) -> Resource:
     """The route /api/v1/events."""
     api = Resource("events", __name__, url_prefix="/api/v1/events", description="Everything that happened")
-    log, open_streams = platform.log, sse.Streams()
+    log, open_streams = platform.log, sse.Streams(platform.tokens)
     sockets = upgrade.Sockets(platform.config.http, protocol=PROTOCOL)
 
     def begin(query: dict[str, Any]) -> Cursor:

@@ -123,7 +123,7 @@ def _ended(row: ExecutionRow) -> bool:
 def make(platform: Platform) -> Resource:
     """The route /api/v1/executions/<execution_id>/logs."""
     api = Resource("logs", __name__, url_prefix="/api/v1/executions", description="What executions wrote")
-    logs, streams = Logs(platform), sse.Streams()
+    logs, streams = Logs(platform), sse.Streams(platform.tokens)
 
     @api.get("/<execution_id>/logs")
     @api.query(LogQuery)

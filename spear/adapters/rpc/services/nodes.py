@@ -69,6 +69,7 @@ class NodeService:
 
     def __init__(self, platform: Platform) -> None:
         self._nodes, self._reader, self._clock = platform.nodes, platform.reader, platform.clock
+        self._tokens = platform.tokens
 
     def register_node(self, request: Message, asked: Asked) -> Message:
         """Add a node, or welcome back the one of this uuid; without a uuid it gets one."""
@@ -76,7 +77,8 @@ class NodeService:
         uuid = ident("node.uuid", node.uuid)
         if node.status.lower() not in ("", NodeStatus.ONLINE):
             raise Invalid.field("node.status", node.status, '"online", or "" which means the same')
-        uuid, _ = self._nodes.register(asked.origin, uuid=uuid, **_described(node))
+        token = self._tokens.of_new_node(asked.caller, uuid)
+        uuid, _ = self._nodes.register(asked.origin, uuid=uuid, **_described(node), token=token)
         return pb.RegisterNodeResponse(success=True, message="Node registered successfully", node_uuid=uuid)
 
     def update_node(self, request: Message, asked: Asked) -> Message:

@@ -1,0 +1,64 @@
+"""The words in which the table of each door says who may ask, and what they come to."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from spear.domain.token import TokenRole
+from spear.services.tokens import Caller, Tokens
+
+_ANYBODY, _ITSELF = "anybody", "itself"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Who besides an admin: roles, `anybody` without a token, and a node that the request names as `itself`."""
+
+    roles: frozenset[TokenRole]
+    anybody: bool
+    itself: bool
+
+    def admit(self, tokens: Tokens, authorization: str, what: str, *, open_door: bool) -> Caller:
+        """Who asks for `what`; raises `Unauthenticated` or `Forbidden`. Of which node it speaks is not known yet."""
+        caller = tokens.admit(authorization, open_door=self.anybody or open_door)
+        caller.check(self.roles, what)
+        return caller
+
+
+def row(who: str) -> Row:
+    """What words such as `operator itself` come to."""
+    words = set(who.split())
+    named = {TokenRole(word) for word in words - {_ANYBODY, _ITSELF}} | (
+        {TokenRole.NODE} if _ITSELF in words else set()
+    )
+    return Row(frozenset(TokenRole if _ANYBODY in words else named), _ANYBODY in words, _ITSELF in words)
+
+
+ADMINS, ALL = row("admin"), row("operator node client")
+
+
+def markdown(what: str, rows: Iterable[tuple[str, str]]) -> str:
+    """A door's table as docs/security.md shows it; each row is a name and its words."""
+    roles = [role.value for role in TokenRole]
+    lines = [f"| {what} | {' | '.join(roles)} |", "|---|" + "---|" * len(roles)]
+    for name, who in rows:
+        cells = " | ".join(_cell(who.split(), role) for role in roles)
+        lines.append(f"| `{name}` | {cells} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(who: list[str], role: str) -> str:
+    if _ANYBODY in who:
+        return "no token"
+    if role == TokenRole.NODE and _ITSELF in who:
+        return "its own"
+    return "yes" if role == TokenRole.ADMIN or role in who else ""
+
+
+def events_for(tokens: Tokens, *, open_door: bool) -> Callable[[str], Caller]:
+    """Lets in, by the token alone, who may follow the log; raises `Unauthenticated` or `Forbidden`."""
+    who = row("operator")
+
+    def admit(token: str) -> Caller:
+        return who.admit(tokens, f"Bearer {token}" if token else "", "the event bus", open_door=open_door)
+
+    return admit

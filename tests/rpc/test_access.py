@@ -1,0 +1,187 @@
+"""Who may ask by gRPC: an address beyond loopback asks for tokens, and a token opens what its role may do and no more."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from uuid import uuid4
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from spear.adapters.rpc.access import METHODS, markdown
+from spear.adapters.rpc.generated.sms import events_pb2, node_pb2, task_pb2
+from spear.adapters.rpc.generated.spearlet import function_pb2
+from spear.domain.token import TokenRole
+from tests.closed import Closed
+from tests.rpc._wire import Stub, bearer, connected, refused
+from tests.rpc.test_server import described
+from tests.server import ROOT, events_of
+
+ROLES = [role.value for role in TokenRole]
+PLACE = {"ip_address": "10.0.0.1", "port": 1}
+UNKNOWN, FORBIDDEN = grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Closed]:
+    with Closed(tmp_path_factory.mktemp("closed") / "data") as server:
+        server.session.headers["Authorization"] = f"Bearer {server.tokens['admin']}"
+        yield server
+
+
+@pytest.fixture(scope="module")
+def line(closed: Closed) -> Iterator[grpc.Channel]:
+    with connected(closed) as channel:
+        yield channel
+
+
+def nodes(line: grpc.Channel, token: str = "") -> Stub:
+    return Stub(line, node_pb2, "NodeService", token=token)
+
+
+def status(line: grpc.Channel, method: str, sent: object = (), data: bytes = b"") -> grpc.StatusCode:
+    """How a call of bytes ends, or OK once it is answered."""
+    call = line.stream_stream(f"/{method}")(iter([data]), timeout=5, metadata=sent)
+    try:
+        next(call)
+    except grpc.RpcError as error:
+        return error.code()
+    call.cancel()
+    return grpc.StatusCode.OK
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        ((), "missing, expected Bearer"),
+        (bearer("spear_wrong"), "unknown or was revoked"),
+        (bearer(""), "unknown or was revoked"),
+        ((("authorization", "Basic YTpi"),), "expected the scheme Bearer"),
+        ((("authorization", "nonsense" * 1000),), "expected the scheme Bearer"),
+    ],
+)
+def test_who_brings_no_good_token_learns_nothing(line, sent, told):
+    for ask in (nodes(line).ListNodes, nodes(line).GetNode):
+        with refused(UNKNOWN, told):
+            ask(sent=sent)
+    with refused(UNKNOWN, told):
+        next(Stub(line, events_pb2, "EventsService").SubscribeEvents(sent=sent))
+
+
+def test_a_wrong_token_is_refused_even_where_none_is_needed(channel):
+    with refused(UNKNOWN, "unknown or was revoked"):
+        nodes(channel, "spear_wrong").ListNodes()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_method_is_for_whom_the_table_says(closed, line, role):
+    for method, who, _ in METHODS:
+        may = role == "admin" or role in who.split() or who == "anybody"
+        found = status(line, method, bearer(closed.tokens[role]))
+        if role == "node" and "itself" in who:
+            assert found in (FORBIDDEN, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNIMPLEMENTED), method
+        else:
+            assert (found is FORBIDDEN) != may, (method, found)
+        assert found not in (UNKNOWN, grpc.StatusCode.INTERNAL), method
+
+
+def test_what_needs_no_token_needs_none(line):
+    for method, who, _ in METHODS:
+        assert (status(line, method) is UNKNOWN) == (who != "anybody"), method
+
+
+def test_the_table_has_every_method_that_is_served(channel):
+    assert {method for method, _, _ in METHODS} == described(channel)
+
+
+def test_the_documentation_shows_the_table():
+    assert markdown() in (ROOT / "docs" / "security.md").read_text()
+
+
+def test_health_answers_whoever_asks(line):
+    answer = health_pb2_grpc.HealthStub(line).Check(health_pb2.HealthCheckRequest(), timeout=30)
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_a_bad_message_of_somebody_who_may_not_ask_is_not_looked_at(line, closed):
+    assert status(line, "sms.NodeService/GetNode", data=b"\xff\xff") is UNKNOWN
+    assert status(line, "sms.NodeService/ListNodes", bearer(closed.tokens["client"]), b"\xff\xff") is FORBIDDEN
+
+
+def test_a_node_registers_and_then_speaks_for_itself_alone(closed, line):
+    own, other = nodes(line, closed.issued("n1", "node")), nodes(line, closed.tokens["operator"])
+    stranger = other.RegisterNode(node=PLACE).node_uuid
+    with refused(FORBIDDEN, "bound to no node yet"):
+        own.Heartbeat(uuid=stranger)
+    uuid = own.RegisterNode(node=PLACE).node_uuid
+    assert own.Heartbeat(uuid=uuid.upper()).success
+    assert own.UpdateNodeResource(resource={"node_uuid": uuid, "cpu_usage_percent": 1}).success
+    assert own.GetNode(uuid=uuid).found
+    for ask in (own.Heartbeat, own.GetNode, own.DeleteNode, own.GetNodeWithResource):
+        with refused(FORBIDDEN, uuid, "speaks for no other"):
+            ask(uuid=stranger)
+    with refused(FORBIDDEN, "speaks for no other"):
+        own.UpdateNode(uuid=uuid, node={**PLACE, "uuid": stranger})
+    with refused(FORBIDDEN, "speaks for no other"):
+        own.UpdateNodeResource(resource={"node_uuid": stranger})
+    tasks = Stub(line, task_pb2, "TaskService", token=closed.issued("n1b", "node"))
+    with refused(FORBIDDEN, "bound to no node yet"):
+        next(tasks.SubscribeTaskEvents(node_uuid=stranger))
+    with refused(FORBIDDEN, "registered"):
+        own.RegisterNode(node=PLACE)
+
+
+def test_a_node_is_welcomed_back_under_its_own_uuid_and_nobody_else_is(closed, line):
+    uuid, token = str(uuid4()), closed.issued("n2", "node")
+    own = nodes(line, token)
+    for _ in range(2):
+        assert own.RegisterNode(node={**PLACE, "uuid": uuid}).node_uuid == uuid
+    assert own.Heartbeat(uuid=uuid).success
+    with refused(FORBIDDEN, uuid):
+        nodes(line, closed.issued("n2b", "node")).RegisterNode(node={**PLACE, "uuid": uuid})
+    with refused(FORBIDDEN, uuid):
+        own.RegisterNode(node={**PLACE, "uuid": str(uuid4())})
+    assert own.DeleteNode(uuid=uuid).success
+    assert own.RegisterNode(node={**PLACE, "uuid": uuid}).node_uuid == uuid
+
+
+def test_every_event_names_the_token_that_caused_it(closed, line):
+    uuid = nodes(line, closed.tokens["operator"]).RegisterNode(node=PLACE).node_uuid
+    (event,) = events_of(closed, ["NodeRegistered"], noun="node", ident=uuid)
+    assert event["actor"] == "grpc:a-operator"
+    task = closed.register("hello")
+    invoke = Stub(line, function_pb2, "InvocationService", token=closed.tokens["client"]).Invoke
+    ran = invoke(task_id=task).execution_id
+    kinds = ["ExecutionRequested", "ExecutionCompleted"]
+    actors = {event["actor"] for event in events_of(closed, kinds, noun="execution", ident=ran)}
+    assert actors == {"grpc:a-client"}
+
+
+def test_a_revoked_token_opens_nothing_at_once(closed, line):
+    token = closed.issued("shortlived", "operator")
+    assert nodes(line, token).ListNodes() is not None
+    assert closed.call("DELETE", "/api/v1/tokens/shortlived").ok
+    with refused(UNKNOWN, "was revoked"):
+        nodes(line, token).ListNodes()
+
+
+def test_no_token_stands_in_the_log_of_the_server(closed, line):
+    token = closed.issued("quiet", "node")
+    with suppress(grpc.RpcError):
+        nodes(line, token).ListNodes()
+    assert token not in closed.output()
+
+
+def test_a_revoked_token_ends_the_streams_that_it_opened_and_no_others(closed, line):
+    def following(token):
+        stream = Stub(line, events_pb2, "EventsService", token=token).SubscribeEvents(selector={"all": {}})
+        next(stream)
+        return stream
+
+    lost, kept = following(closed.issued("leaver", "operator")), following(closed.tokens["operator"])
+    assert closed.call("DELETE", "/api/v1/tokens/leaver").ok
+    with refused(UNKNOWN, "was revoked"):
+        list(lost)
+    uuid = nodes(line, closed.tokens["operator"]).RegisterNode(node=PLACE).node_uuid
+    assert next(event for event in kept if event.resource_id == uuid)
+    kept.cancel()
