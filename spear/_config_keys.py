@@ -352,8 +352,7 @@ KEYS: tuple[Key, ...] = (
     Key("spearlet.http.cors_enabled", "cors_enabled", BOOL, True,
         env="SPEARLET_HTTP_CORS_ENABLED", meaning="Let pages of other origins call the REST API."),
     Key("spearlet.http.swagger_enabled", "enable_swagger", BOOL, True,
-        env="SPEARLET_HTTP_SWAGGER_ENABLED", flags="--enable-swagger --disable-swagger",
-        meaning="Serve the Swagger UI."),
+        env="SPEARLET_HTTP_SWAGGER_ENABLED", flags="--enable-swagger --disable-swagger", meaning="Serve the Swagger UI."),
     Key("spearlet.http.server.addr", "http_addr", ADDRESS, "127.0.0.1:8081",
         env="SPEARLET_HTTP_ADDR", flags="--http-addr", meaning="Where HTTP listens."),
 
@@ -376,8 +375,7 @@ KEYS: tuple[Key, ...] = (
     Key("spearlet.logging.format", "log.format", FORMAT, "pretty",
         env="SPEARLET_LOG_FORMAT", flags="--log-format", meaning="How a log line looks: json, pretty or compact."),
     Key("spearlet.logging.file", "log.file", PATH_OR_NONE, "./logs/spearlet.log",
-        env="SPEARLET_LOG_FILE", flags="--log-file",
-        meaning="A file to log to, besides stderr, or nothing; the default moves with data_dir."),
+        env="SPEARLET_LOG_FILE", flags="--log-file", meaning="A file to log to, besides stderr, or nothing; the default moves with data_dir."),
 )
 # fmt: on
 

@@ -1,21 +1,18 @@
 """A SPEARlet's own duties: end what died with an earlier process, begin what waits, beat, tidy up."""
 
 import logging
-import socket
 from collections.abc import Callable, Iterator
 from time import monotonic
 
 import gevent
 
-from spear.adapters.runtimes.table import RUNTIMES
-from spear.adapters.system import own_ip
-from spear.config import Config, Spearlet
+from spear.config import Spearlet
 from spear.errors import SpearError, Unavailable
 from spear.events.record import Origin
 from spear.reactors import janitor
 from spear.reactors.dispatcher import DIED, Dispatcher
 from spear.reactors.follower import Follower
-from spear.reactors.reporter import Description, Reporter
+from spear.reactors.reporter import Reporter
 from spear.reactors.reports import ReportSender
 from spear.reactors.watchdog import stop_what_died
 from spear.roles.loops import Loops
@@ -42,7 +39,7 @@ def start(platform: Platform, loops: Loops, reporter: Reporter) -> None:
 
 
 def wind_down(platform: Platform) -> None:
-    """Start nothing more, give what runs its grace, and record what ends."""
+    """Start nothing more, give what runs its grace, and record what ends; what runs on other nodes goes on there."""
     reason = "the server is stopping"
     grace_s = platform.config.executions.grace_ms / 1000
     platform.runs.close(reason, grace_s=grace_s)
@@ -57,17 +54,6 @@ def link(sms: Reporter, follower: Follower, sender: ReportSender, loops: Loops, 
     loops.spawn(lambda: _keep_known(sms, config))
     loops.spawn(lambda: _keep_following(follower.follow, config))
     loops.spawn(lambda: _keep_following(sender.follow, config))
-
-
-def described(config: Config) -> Description:
-    """What this node says of itself when it registers."""
-    return Description(
-        ip_address=config.spearlet.advertise_ip or own_ip(config.grpc_addr, config.spearlet.sms_grpc_addr),
-        port=config.grpc_addr.port,
-        http_port=config.http_addr.port,
-        name=config.node_name or socket.gethostname(),
-        offers={"runtimes": ",".join(RUNTIMES), "slots": str(config.executions.max_concurrent)},
-    )
 
 
 def _keep_known(sms: Reporter, config: Spearlet) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from spear.domain.node import OutcomeClass
-from spear.ports import Arrival, Declined
+from spear.errands import Arrival, Declined
 
 MOST_HOPS = 8
 _SPILLING = (OutcomeClass.OVERLOADED, OutcomeClass.UNAVAILABLE, OutcomeClass.TIMEOUT)

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from time import monotonic
 
 from spear.domain.execution import Execution, ExecutionStatus, Start
+from spear.errands import Answer, Errand, RemoteNodes
 from spear.errors import SpearError, Unavailable
 from spear.events.record import Origin
-from spear.ports import Answer, Bell, Errand, Outcome, RemoteNodes, Ticket
+from spear.ports import Bell, Outcome, Ticket
 from spear.projections.tasks import TaskRow
 from spear.scheduling.admission import Admission
 from spear.services.endings import Endings

@@ -7,9 +7,9 @@ from time import monotonic
 
 from spear.domain.node import OutcomeClass
 from spear.domain.placement import SMS_DECISION, CandidateFacts, DecisionFacts, Rule
+from spear.errands import Errand, NodeAddress, Placer
 from spear.errors import Refused, SpearError, Unavailable
 from spear.events.record import Origin
-from spear.ports import Errand, NodeAddress, Placer
 from spear.projections.tasks import TaskRow
 from spear.services.nodes import Nodes, OwnNode
 from spear.services.placements import Choice, Placements

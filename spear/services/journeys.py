@@ -7,9 +7,10 @@ from typing import Protocol
 
 from spear.domain.execution import Execution
 from spear.domain.node import OutcomeClass
+from spear.errands import Answer, Arrival, Declined, Errand, NodeAddress, RemoteNodes
 from spear.errors import Unavailable
 from spear.events.record import Origin
-from spear.ports import Answer, Arrival, Bell, Declined, End, Errand, Limits, NodeAddress, Outcome, RemoteNodes, Ticket
+from spear.ports import Bell, End, Limits, Outcome, Ticket
 from spear.projections.tasks import TaskRow
 from spear.scheduling.spillback import Move, Patience, move
 from spear.services.endings import OUTPUT_CONTENT_TYPE

@@ -10,10 +10,11 @@ from spear.domain.execution import Execution
 from spear.domain.node import NodeStatus
 from spear.domain.placement import CandidateFacts, DecisionFacts, InvocationPlaced, RefusedFacts, Rule
 from spear.domain.task import ExecutableType
+from spear.errands import NodeAddress
 from spear.errors import NotFound, Unavailable
 from spear.events.mapper import payload
 from spear.events.record import Committed, Origin
-from spear.ports import Clock, Ids, NodeAddress
+from spear.ports import Clock, Ids
 from spear.projections.executions import ExecutionRow
 from spear.projections.fleet import Fleet
 from spear.projections.tasks import TaskRow

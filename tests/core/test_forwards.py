@@ -8,8 +8,9 @@ import pytest
 from gevent.event import Event
 
 from spear.domain.node import OutcomeClass
+from spear.errands import Answer, Arrival, Declined
 from spear.errors import Overloaded, Unavailable
-from spear.ports import Answer, Arrival, Declined, End, Outcome
+from spear.ports import End, Outcome
 from spear.services.executions import Call, Mode
 from tests.core._node import ORIGIN, joined, node, until
 

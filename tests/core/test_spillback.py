@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from spear.domain.node import OutcomeClass
-from spear.ports import Arrival, Declined
+from spear.errands import Arrival, Declined
 from spear.scheduling.spillback import MOST_HOPS, Move, Patience, move
 
 SPILLING = {OutcomeClass.OVERLOADED, OutcomeClass.UNAVAILABLE, OutcomeClass.TIMEOUT}

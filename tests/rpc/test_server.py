@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from spear.adapters.rpc.calls import MOST_STREAMS
-from spear.adapters.rpc.generated.sms import events_pb2, execution_pb2, node_pb2
+from spear.adapters.rpc.generated.sms import events_pb2, node_pb2
 from spear.adapters.rpc.generated.spearlet import function_pb2
 from tests.rpc._wire import Stub, connected, refused
 from tests.server import ROOT, Server, events_of, eventually
@@ -98,11 +98,9 @@ def test_the_limit_on_messages_can_be_set(tmp_path, monkeypatch):
         pytest.raises(grpc.RpcError, ask, uuid="x" * 900).match("NOT_FOUND")
 
 
-def test_what_is_no_method_and_what_has_nothing_behind_it_are_unimplemented(channel):
+def test_what_is_no_method_is_unimplemented(channel):
     with refused(grpc.StatusCode.UNIMPLEMENTED):
         raw(channel, "/sms.NodeService/Explode", b"")
-    with refused(grpc.StatusCode.UNIMPLEMENTED, "sms.ExecutionRegistryService.ReportExecution is not served"):
-        Stub(channel, execution_pb2, "ExecutionRegistryService").ReportExecution()
 
 
 def test_noise_on_the_port_is_survived(server, nodes):

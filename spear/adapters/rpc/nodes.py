@@ -13,8 +13,9 @@ from spear.adapters.rpc.generated.spearlet import function_pb2 as pb
 from spear.adapters.rpc.server import on_the_hub
 from spear.config import Address
 from spear.domain.node import OutcomeClass
+from spear.errands import Answer, Arrival, Declined, Errand, NodeAddress
 from spear.errors import Unavailable
-from spear.ports import Answer, Arrival, Declined, End, Errand, NodeAddress, Outcome
+from spear.ports import End, Outcome
 
 _CALL_S = 5.0
 _MOST_CHANNELS = 256

@@ -15,8 +15,9 @@ from spear.adapters.rpc.server import on_the_hub
 from spear.adapters.rpc.services.tasks import described
 from spear.config import Address
 from spear.domain.node import NodeStatus, OutcomeClass
+from spear.errands import NodeAddress
 from spear.errors import Forbidden, NotFound, Overloaded, Refused, SpearError, TooLarge, Unauthenticated, Unavailable
-from spear.ports import NodeAddress, TaskChange
+from spear.ports import TaskChange
 from spear.services.tokens import ANOTHER_NODE
 
 _CALL_S = 5.0

@@ -1,0 +1,94 @@
+"""What the inside needs from other nodes: executions as errands, what became of them, and who knows the way."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from spear.domain.node import OutcomeClass
+from spear.ports import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class NodeAddress:
+    """Where a node answers calls."""
+
+    node_uuid: str
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """One execution that another node is to run; asked again in the same words it is the same run."""
+
+    execution_id: str
+    task_id: str
+    input: bytes
+    input_content_type: str
+    args: tuple[str, ...]
+    environment: Mapping[str, str]
+    timeout_ms: int
+    correlation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How an execution ended on another node; `instance_id` is empty when it could not start there."""
+
+    outcome: Outcome
+    instance_id: str = ""
+    start: str = ""
+    duration_us: int = 0
+
+
+class Arrival(StrEnum):
+    """What is known of an errand that got no answer."""
+
+    REFUSED = "refused"  # the node said no, and does not have it
+    UNSENT = "unsent"  # it never left here
+    UNKNOWN = "unknown"  # it may have arrived, and run
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """An errand that got no answer: what became of it, the class of the trouble, a text, and the error's code."""
+
+    arrival: Arrival
+    outcome: OutcomeClass
+    text: str
+    code: str = "UNAVAILABLE"
+
+
+class Placer(Protocol):
+    """An SMS that knows which other nodes should run a task; every call may raise `Unavailable`."""
+
+    def place(self, task_id: str, *, request_id: str, most: int) -> tuple[str, list[tuple[NodeAddress, float]]]:
+        """The id of the decision, and the best nodes with their scores, best first."""
+        ...
+
+    def node(self, node_uuid: str) -> NodeAddress | None:
+        """Where the node answers; None for one that is gone or was declared lost."""
+        ...
+
+    def tell_outcome(
+        self, node_uuid: str, *, decision_id: str, request_id: str, task_id: str, outcome: OutcomeClass, text: str
+    ) -> None:
+        """How an invocation on the node went."""
+        ...
+
+
+class RemoteNodes(Protocol):
+    """Other nodes, as one that forwards executions reaches them."""
+
+    def invoke(self, node: NodeAddress, errand: Errand, *, timeout_s: float) -> Answer | Declined:
+        """Have the errand run there, once however often it is asked, and block this caller until it ended."""
+        ...
+
+    def knows(self, node: NodeAddress, execution_id: str) -> bool:
+        """Whether the node has the execution; raises `Unavailable` when it does not say."""
+        ...
+
+    def terminate(self, node: NodeAddress, execution_id: str, reason: str) -> bool:
+        """Have the execution end as cancelled; False when the node does not know it. Raises `Unavailable`."""
+        ...
