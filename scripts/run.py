@@ -16,7 +16,7 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, Request, build_opener
 
-from spear._config_keys import Address
+from spear._config_kinds import Address
 from spear.config import Config, load
 from spear.errors import StartupError
 

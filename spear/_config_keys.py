@@ -1,134 +1,33 @@
 """Every configuration key in one literal table; readers, help and documents derive from it."""
 
-import re
-from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from enum import StrEnum
-from ipaddress import ip_address
-from pathlib import Path
-from typing import Any, TypeAlias
 
-from spear.logs import Format
-from spear.ports import Level
-
-Value: TypeAlias = str | int | bool
-
-
-class Role(StrEnum):
-    """What one process does."""
-
-    SMS = "sms"
-    SPEARLET = "spearlet"
-    ALL = "all"
-
-
-class Backend(StrEnum):
-    """The key-value stores that a configuration may name."""
-
-    MEMORY = "memory"
-    SLED = "sled"
-    ROCKSDB = "rocksdb"
-
-
-class DatabaseType(StrEnum):
-    """The names of the event log's database; both mean the embedded one."""
-
-    SLED = "sled"
-    SQLITE = "sqlite"
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a socket listens or connects; port 0 is any free one."""
-
-    host: str
-    port: int
-
-    @classmethod
-    def parse(cls, text: str) -> "Address":
-        """Read `host:port` or `[ipv6]:port`; raises ValueError."""
-        found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})", text)
-        if found is None or int(found[3]) > 65535:
-            raise ValueError(text)
-        return cls(found[1] or found[2], int(found[3]))
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @property
-    def loopback(self) -> bool:
-        """Whether only this machine can reach it."""
-        try:
-            return self.host == "localhost" or ip_address(self.host).is_loopback
-        except ValueError:
-            return False
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What a key accepts: its TOML type, a constructor that raises ValueError, and words for people."""
-
-    type: type[str] | type[int] | type[bool]
-    make: Callable[[Any], object]
-    expected: str
-    metavar: str = ""
-
-
-def _whole(least: int, *, metavar: str, most: int = 2**31 - 1) -> Kind:
-    def make(value: int) -> int:
-        if not least <= value <= most:
-            raise ValueError(value)
-        return value
-
-    return Kind(int, make, f"a whole number from {least} to {most}", metavar)
-
-
-def _text(make: Callable[[str], object], expected: str, *, metavar: str, empty: bool = True) -> Kind:
-    def checked(value: str) -> object:
-        if not value.isprintable() or not (value or empty):
-            raise ValueError(value)
-        return make(value)
-
-    return Kind(str, checked, expected, metavar)
-
-
-_NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|[0-9a-f:.]+")
-_ORIGIN = re.compile(r"https?://[a-z0-9_.:\[\]-]+")
-
-
-def _list_of(pattern: re.Pattern[str]) -> Callable[[str], tuple[str, ...]]:
-    def parts(text: str) -> tuple[str, ...]:
-        found = tuple(part.strip().lower() for part in text.split(",") if part.strip())
-        if not all(map(pattern.fullmatch, found)):
-            raise ValueError(text)
-        return found
-
-    return parts
-
-
-def _one_of(choices: type[StrEnum], *, metavar: str) -> Kind:
-    return Kind(str, choices, "one of " + ", ".join(choices), metavar)
-
-
-BOOL = Kind(bool, bool, "true or false")
-TEXT = _text(str, "printable text", metavar="TEXT")
-PATH = _text(Path, "a path", metavar="PATH", empty=False)
-PATH_OR_NONE = _text(lambda value: Path(value) if value else None, "a path, or nothing", metavar="PATH")
-ADDRESS = Kind(str, Address.parse, "host:port such as 127.0.0.1:8080", "ADDR")
-BUS_OR_NONE = _text(
-    lambda value: Address.parse(value.removeprefix("tcp://")) if value else None,
-    "tcp://host:port, or nothing",
-    metavar="BUS",
+from spear._config_kinds import (
+    ADDRESS,
+    BACKEND,
+    BOOL,
+    BUS_OR_NONE,
+    BYTES,
+    COUNT,
+    COUNT_OR_0,
+    DATABASE,
+    FORMAT,
+    LEVEL,
+    MILLISECONDS,
+    MILLISECONDS_OR_0,
+    NAMES,
+    ORIGINS,
+    PATH,
+    PATH_OR_NONE,
+    PORT,
+    SECONDS,
+    SECONDS_OR_0,
+    TEXT,
+    Kind,
+    Role,
+    Value,
+    whole,
 )
-SECONDS, SECONDS_OR_0 = _whole(1, metavar="SECONDS"), _whole(0, metavar="SECONDS")
-MILLISECONDS, MILLISECONDS_OR_0 = _whole(1, metavar="MS"), _whole(0, metavar="MS")
-NAMES = _text(_list_of(_NAME), "host names separated by commas", metavar="NAMES")
-ORIGINS = _text(_list_of(_ORIGIN), "origins such as https://a.example separated by commas", metavar="ORIGINS")
-COUNT, COUNT_OR_0 = _whole(1, metavar="N"), _whole(0, metavar="N")
-PORT = _whole(0, metavar="PORT", most=65535)
-BYTES = _whole(1, metavar="BYTES", most=2**53)
-LEVEL, FORMAT = _one_of(Level, metavar="LEVEL"), _one_of(Format, metavar="FORMAT")
-BACKEND, DATABASE = _one_of(Backend, metavar="NAME"), _one_of(DatabaseType, metavar="NAME")
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,9 +128,9 @@ KEYS: tuple[Key, ...] = (
     Key("http.max_connections", "http.max_connections", COUNT, 800,
         env="SMS_HTTP_MAX_CONNECTIONS SPEARLET_HTTP_MAX_CONNECTIONS",
         meaning="Connections that an HTTP address keeps; for one more, the one that has waited longest for a request is closed."),
-    Key("http.max_headers", "http.max_headers", _whole(8, metavar="N", most=99), 96,
+    Key("http.max_headers", "http.max_headers", whole(8, metavar="N", most=99), 96,
         env="SMS_HTTP_MAX_HEADERS SPEARLET_HTTP_MAX_HEADERS", meaning="Header fields that a request may have, at most 99."),
-    Key("http.max_header_bytes", "http.max_header_bytes", _whole(512, metavar="BYTES", most=65536), 32768,
+    Key("http.max_header_bytes", "http.max_header_bytes", whole(512, metavar="BYTES", most=65536), 32768,
         env="SMS_HTTP_MAX_HEADER_BYTES SPEARLET_HTTP_MAX_HEADER_BYTES",
         meaning="Bytes that the header fields of a request may have, at most 65536."),
     Key("http.idle_timeout_s", "http.idle_timeout_s", SECONDS, 75,

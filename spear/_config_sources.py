@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from spear import __version__
-from spear._config_keys import BOOL, KEYS, Key, Role, Value, canonical, keys_for
+from spear._config_keys import KEYS, Key, canonical, keys_for
+from spear._config_kinds import BOOL, Role, Value
 from spear.domain.token import TokenRole
 from spear.errors import Invalid, StartupError
 

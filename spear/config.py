@@ -9,7 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from spear._config_keys import BACKEND, KEYS, Address, Backend, DatabaseType, Key, Role
+from spear._config_keys import KEYS, Key
+from spear._config_kinds import BACKEND, Address, Backend, DatabaseType, Role
 from spear._config_sources import (
     AboutTokens,
     Options,

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spear import __version__
-from spear._config_keys import KEYS, Key, Value, keys_for
+from spear._config_keys import KEYS, Key, keys_for
+from spear._config_kinds import Value
 from spear._config_sources import parser, shown
 from spear.adapters.credentials import token_of
 from spear.config import Address, Backend, Config, Credentials, Role, load, markdown, toml
