@@ -173,10 +173,10 @@ def test_a_spearlet_without_an_sms_stands_alone(tmp_path: Path) -> None:
         assert (tmp_path / "spearlet.db").exists()
 
 
-def test_an_sms_alone_keeps_tasks_and_says_that_it_runs_none(tmp_path: Path) -> None:
+def test_an_sms_alone_keeps_tasks_and_says_that_nobody_runs_them(tmp_path: Path) -> None:
     with Server(tmp_path, role="sms") as server:
-        shown = server.run(server.register("hello")).json()
-        assert (shown["status"], shown["error"]["code"]) == ("failed", "InvalidConfiguration")
+        answer = server.run(server.register("hello"))
+        assert (answer.status_code, answer.json()["error"]) == (503, "NO_NODE")
         assert server.get("/api/v1/nodes").json()["nodes"] == []
 
 
