@@ -8,7 +8,7 @@ from spear.domain.node import OutcomeClass
 from spear.errands import Arrival, Declined
 
 MOST_HOPS = 8
-_SPILLING = (OutcomeClass.OVERLOADED, OutcomeClass.UNAVAILABLE, OutcomeClass.TIMEOUT)
+SPILLING = (OutcomeClass.OVERLOADED, OutcomeClass.UNAVAILABLE, OutcomeClass.TIMEOUT)
 
 
 class Move(StrEnum):
@@ -26,7 +26,7 @@ def move(declined: Declined, *, doubt: bool, hops: int) -> Move:
     """
     if declined.arrival is Arrival.UNKNOWN or (doubt and declined.arrival is Arrival.UNSENT):
         return Move.AGAIN
-    return Move.NEXT if declined.outcome in _SPILLING and hops < MOST_HOPS else Move.END
+    return Move.NEXT if declined.outcome in SPILLING and hops < MOST_HOPS else Move.END
 
 
 @dataclass

@@ -145,15 +145,32 @@ class Executions:
                 return self._asked_before(work.execution_id, task, _fingerprint(call)), None
         told(work.execution_id)
         if call.mode is Mode.ASYNC:
-            self._spawn(forwarded(forwards, work))
+            self._spawn(forwarded(forwards, work, back=lambda: self._at_home(work, call)))
             return work.execution_id, None
-        return work.execution_id, forwards.perform(work)
+        outcome = forwards.perform(work)
+        return work.execution_id, self._at_home(work, call) if work.back else outcome
+
+    def _may_run(self, work: Forward) -> bool:
+        return not work.pinned and bool(self._runs.node.uuid) and self._placements.fits_here(work.task)
+
+    def _at_home(self, away: Forward, call: Call) -> Outcome | None:
+        """Run here what no other node took; None when somebody else ended it meanwhile."""
+        execution = self._unit.get(Execution, away.execution_id)
+        if execution.ended:
+            return None
+        try:
+            work = self._enter(away.origin, away.task, execution, call.input, call)
+        except (Overloaded, Unavailable) as error:
+            self.end_lost(away.origin, away.execution_id, error.message)
+            raise
+        return self._runs.perform(work)
 
     def _begin_elsewhere(
         self, forwards: Forwards, work: Forward, execution: Execution, call: Call, choice: Choice
     ) -> bool:
         """Record the request, and the node unless it has to wait for its turn; False when it was asked before."""
         work.pinned = call.node_uuid or work.task.node_uuid
+        work.home = self._may_run(work)
         work.waits, work.output_content_type = call.mode is Mode.SYNC, call.output_content_type
         if choice.node_uuid and work.admitted:
             execution.place(choice.node_uuid, choice.rule, choice.decision)
@@ -297,7 +314,9 @@ class Executions:
             return False
         work.pinned = task.node_uuid or (execution.node_uuid if placed.rule is Rule.PINNED else "")
         work.only_known = execution.status is ExecutionStatus.RUNNING or execution.mode == Mode.SYNC
-        self._spawn(forwarded(forwards, work))
+        work.home = not work.only_known and self._may_run(work)
+        call = Call(input=data, mode=Mode.ASYNC)
+        self._spawn(forwarded(forwards, work, back=lambda: self._at_home(work, call)))
         return True
 
     def reported(self, origin: Origin, execution_id: str, *, node_uuid: str, instance_id: str, start: str) -> bool:

@@ -171,12 +171,21 @@ def _errand(execution: Execution, data: bytes, origin: Origin) -> Errand:
     )
 
 
-def in_background(forwards: Forwards, forward: Forward) -> Callable[[], None]:
-    """What to run for an execution nobody waits for; an end that cannot be recorded now is asked for again later."""
+def _nowhere() -> None:
+    """What has no home does not come back."""
+
+
+def in_background(forwards: Forwards, forward: Forward, *, back: Callable[[], object] = _nowhere) -> Callable[[], None]:
+    """What to run for an execution nobody waits for; an end that cannot be recorded now is asked for again later.
+
+    `back` runs it here when no other node took it.
+    """
 
     def main() -> None:
         try:
             forwards.perform(forward)
+            if forward.back:
+                back()
         except SpearError as error:
             log.error("execution %s: its end is not recorded yet: %s", forward.execution_id, error.message)
 

@@ -12,7 +12,7 @@ from spear.errors import Unavailable
 from spear.events.record import Origin
 from spear.ports import Bell, End, Limits, Outcome, Ticket
 from spear.projections.tasks import TaskRow
-from spear.scheduling.spillback import Move, Patience, move
+from spear.scheduling.spillback import SPILLING, Move, Patience, move
 from spear.services.endings import OUTPUT_CONTENT_TYPE
 from spear.services.placements import Choice
 from spear.services.tasks import limits_of
@@ -65,7 +65,10 @@ class Bounds:
 
 @dataclass(eq=False)
 class Forward:
-    """One execution for another node, from admission to its end; `doubt` says that the node may have it."""
+    """One execution for another node, from admission to its end; `doubt` says that the node may have it.
+
+    One with a `home` has come `back` to be run by this process's own node when no other takes it.
+    """
 
     errand: Errand
     task: TaskRow
@@ -80,6 +83,8 @@ class Forward:
     admitted: bool = False
     cancelled: str = ""
     over: bool = False
+    home: bool = False
+    back: bool = False
     hops: int = 0
     result_taken: bool = False
 
@@ -100,12 +105,12 @@ class Journeys:
         self.closing = ""
 
     def answer(self, forward: Forward) -> Answer | None:
-        """How it ended; None when somebody else recorded an end, or when the process closes."""
+        """How it ended; None when somebody else recorded an end, when the process closes, or when it comes back."""
         wall_ms = limits_of(forward.task.config, self._bounds.limits).wall_ms
         limit_s = min(forward.errand.timeout_ms or wall_ms, wall_ms) / 1000 + self._bounds.grace_s
         patience = Patience(self._now_s, limit_s, first_s=self._bounds.first_pause_s)
         for answer in self._steps(forward, patience):
-            if answer is not None or self.closing or forward.over:
+            if answer is not None or self.closing or forward.over or forward.back:
                 return answer
         return None
 
@@ -122,12 +127,18 @@ class Journeys:
                 yield self._wait_for_node(forward, patience)
 
     def _wait_for_turn(self, forward: Forward, patience: Patience) -> Answer | None:
+        if forward.home:
+            forward.back = True
+            return None
         if self._guide.slots:
             patience.hope()
         self._pause(forward, _LOOK_S)
         return _nobody(forward) if patience.spent else None
 
     def _wait_for_node(self, forward: Forward, patience: Patience) -> Answer | None:
+        if forward.home:
+            forward.back = True
+            return None
         if patience.spent:
             return _nobody(forward)
         self._pause(forward, patience.pause_s())
@@ -206,6 +217,9 @@ class Journeys:
                 return _lost(forward, told.text)
             case Move.NEXT:
                 self._spill(forward, told)
+            case Move.END if forward.home and told.outcome in SPILLING:
+                self._spill(forward, told)
+                forward.back = not forward.over
             case Move.END:
                 return Answer(Outcome(End.FAILED, error=told.text, reason="start", code=told.code))
         return None

@@ -339,6 +339,28 @@ def test_a_node_with_room_runs_it_itself_and_one_without_sends_it_on(tmp_path, t
         here.dispatcher.end_lost()
 
 
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("others", [1, 12])
+def test_what_no_other_node_takes_comes_back_and_waits_for_a_place_here(tmp_path, there, others, mode):
+    with node(tmp_path, own="", elsewhere=there, max_concurrent=1) as here:
+        own = here.runs.node.uuid = here.join()
+        for uuid in [here.join() for _ in range(others)]:
+            there.troubles[uuid].extend([UNSENT] * 3)
+        caller, first, guest = here.begin(here.task())
+        second = here.ask(here.task(), mode)
+        until(lambda: here.runs.waiting == 1)
+        guest.end()
+        assert caller.get(timeout=10)[1].end is End.COMPLETED
+        until(lambda: set(here.guests.running) - {first})
+        [ident] = set(here.guests.running) - {first}
+        here.guests.running[ident].end()
+        assert second.get(timeout=10)[0] == ident
+        row = here.executions.wait(ident, timeout_s=10)
+        assert (row.status, row.node_uuid, there.ran) == ("completed", own, [])
+        assert here.names(ident).count("ExecutionSpilled") == min(others, 9)
+        assert idle(here)
+
+
 @pytest.mark.parametrize("why", ["full", "drained"])
 def test_a_node_that_takes_nothing_new_still_tells_of_what_it_has(tmp_path, why):
     with node(tmp_path, max_concurrent=1, queue_limit=0) as here:

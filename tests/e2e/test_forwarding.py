@@ -116,11 +116,10 @@ def test_an_asynchronous_one_is_accepted_and_completes(sms: Server, nodes: tuple
 
 def test_a_full_node_spills_to_the_other_and_that_is_explained(sms: Server, nodes: tuple[Server, Server]) -> None:
     best, other = nodes
-    loop, hello = sms.register("loop"), sms.register("hello")
-    busy = [begun(best, loop, best) for _ in range(2)]  # not by way of the SMS, which sees no work there
-    found = sms.run(hello).json()
-    for ident in busy:
-        best.post(f"/api/v1/executions/{ident}/terminate")
+    sleep = sms.register("sleep", config={"limits.concurrency": "1"})  # which the SMS does not count for each node
+    busy = begun(best, sleep, best)
+    found = sms.run(sleep, args=["1"]).json()
+    best.post(f"/api/v1/executions/{busy}/terminate")
     assert (found["status"], found["node_uuid"]) == ("completed", uuid_of(other))
     placed = sms.get(f"/api/v1/executions/{found['execution_id']}/placement").json()
     assert [(hop["node_uuid"], hop["outcome_class"]) for hop in placed["hops"]] == [(uuid_of(best), "overloaded")]

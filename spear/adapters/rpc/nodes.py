@@ -26,7 +26,7 @@ _OPTIONS = {
     "grpc.min_reconnect_backoff_ms": 2_000,  # also how long one attempt to connect may take
     "grpc.max_reconnect_backoff_ms": 2_000,
 }
-_NEVER_LEFT = ("failed to connect", "connections to all backends failing")
+_NEVER_LEFT = ("failed to connect", "connections to all backends failing", "errors resolving")
 _ENDS = {
     pb.EXECUTION_STATUS_COMPLETED: End.COMPLETED,
     pb.EXECUTION_STATUS_FAILED: End.FAILED,
@@ -44,12 +44,12 @@ _REFUSALS = {  # a node that says one of these does not have the execution
 _CLASSES = {
     _Code.RESOURCE_EXHAUSTED: OutcomeClass.OVERLOADED,
     _Code.INVALID_ARGUMENT: OutcomeClass.BAD_REQUEST,
-    _Code.UNIMPLEMENTED: OutcomeClass.BAD_REQUEST,
+    _Code.UNIMPLEMENTED: OutcomeClass.UNAVAILABLE,  # whoever answers there is no node
     _Code.NOT_FOUND: OutcomeClass.REJECTED,
     _Code.FAILED_PRECONDITION: OutcomeClass.REJECTED,
     _Code.ALREADY_EXISTS: OutcomeClass.REJECTED,
-    _Code.PERMISSION_DENIED: OutcomeClass.REJECTED,
-    _Code.UNAUTHENTICATED: OutcomeClass.REJECTED,
+    _Code.PERMISSION_DENIED: OutcomeClass.UNAVAILABLE,  # it is this process that is not let in, not its caller
+    _Code.UNAUTHENTICATED: OutcomeClass.UNAVAILABLE,
 }
 
 
