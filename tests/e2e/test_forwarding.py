@@ -7,18 +7,20 @@ from typing import Any
 
 import pytest
 
+from spear.adapters.rpc.generated.sms import node_pb2
 from tests.e2e._lossy import Lossy
+from tests.rpc._wire import Stub, connected
 from tests.server import Server, events_of, eventually
 
 FLAGS = "--auto-register", "--node-name"
 
 
-def joined(folder: Path, sms: Server, name: str) -> Server:
-    """A SPEARlet of the SMS that runs two executions at once and queues none; it reports resources once, and then the test does."""
+def joined(folder: Path, sms: Server, name: str, *, most: int = 2) -> Server:
+    """A SPEARlet of the SMS that runs `most` executions at once and queues none; it reports resources once, and then the test does."""
     config = folder / f"{name}.toml"
     config.write_text(
         f"[spearlet]\nheartbeat_interval = 60\nsms_http_addr = '127.0.0.1:{sms.port}'\nsms_connect_retry_ms = 50\n"
-        "[executions]\nmax_concurrent = 2\nqueue_limit = 0\n"
+        f"[executions]\nmax_concurrent = {most}\nqueue_limit = 0\n"
     )
     link = ["--config", str(config), "--sms-addr", f"127.0.0.1:{sms.grpc_port}", *FLAGS, name]
     return Server(folder / name, *link, role="spearlet")
@@ -226,3 +228,14 @@ def test_an_idempotency_key_names_one_run_in_the_whole_fleet(sms: Server, nodes:
     assert {answer.content for answer in answers} == {b"x"}
     (ident,) = {answer.headers["X-Execution-Id"] for answer in answers}
     assert sum(runs_of(nodes, ident).values()) == 1
+
+
+def test_an_sms_answers_nodes_however_many_calls_it_waits_for(sms: Server) -> None:
+    """gevent's own pool of native threads would be full by ten."""
+    task = sms.register("sleep", config={"limits.concurrency": "64"})
+    with joined(sms.data_dir.parent, sms, "wide", most=16) as wide:
+        asked = [sms.run(task, mode="async", args=["20000"], node_uuid=uuid_of(wide)) for _ in range(14)]
+        assert {answer.status_code for answer in asked} == {202}
+        eventually(lambda: len(events_of(wide, ["ExecutionStarted"])) == 14)
+        with connected(sms) as channel:
+            assert Stub(channel, node_pb2, "NodeService").GetNode(uuid=uuid_of(wide), timeout=5).found

@@ -126,7 +126,13 @@ class NodeClients:
                 request_serializer=lambda message: message.SerializeToString(),
                 response_deserializer=answers.FromString,  # type: ignore[attr-defined]
             )
-            return call(request, timeout=timeout_s, metadata=metadata)
+            under_way = call.future(request, timeout=timeout_s, metadata=metadata)  # a blocking one costs a thread each
+            try:
+                return under_way.result()
+            except grpc.FutureCancelledError:
+                raise under_way from None
+            finally:
+                under_way.cancel()
 
     @contextmanager
     def _channel(self, node: NodeAddress) -> Iterator[Any]:

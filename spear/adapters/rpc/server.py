@@ -12,8 +12,10 @@ import gevent
 import grpc
 from grpc.experimental.gevent import init_gevent
 
+from spear.adapters.hub import HubBell
 from spear.adapters.rpc.access import Access
 from spear.adapters.rpc.calls import Service, Streams, handlers
+from spear.adapters.rpc.completions import Completions
 from spear.adapters.rpc.services.health import Health
 from spear.adapters.rpc.services.reflection import Reflection
 from spear.config import Address, Grpc, Tls
@@ -55,7 +57,10 @@ class _Greenlets(Executor):
 @cache
 def on_the_hub() -> None:
     """Make grpc wait on gevent's hub; before it makes its first queue, and once."""
-    init_gevent()
+    hub = gevent.get_hub()
+    everybodys, hub.threadpool = hub.threadpool, Completions(HubBell())
+    init_gevent()  # takes what the hub has for one, for good
+    hub.threadpool = everybodys
 
 
 class RpcServer:
