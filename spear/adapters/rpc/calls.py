@@ -25,6 +25,7 @@ from spear.services.tokens import ANYBODY, Tokens
 log = logging.getLogger(__name__)
 Message: TypeAlias = Any  # protobuf's classes are made at run time
 MOST_STREAMS = 256
+_AHEAD = 16
 _CORRELATION = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _ENDED = object()
 
@@ -100,7 +101,7 @@ class Streams:
             raise Overloaded(f"{self._open} streams are open, which is the limit; try again later", retry_after_s=5)
         asked.accept()
         self._open += 1
-        given: Queue[Any] = Queue(maxsize=1)  # a slow reader makes the source wait
+        given: Queue[Any] = Queue(maxsize=_AHEAD)  # a slow reader makes the source wait
         feeding = gevent.spawn(wrap_errors(SpearError, _feed), source, given)
         try:
             cut = partial(feeding.kill, block=False)

@@ -1,7 +1,7 @@
 """The log as gRPC streams tell it: facts after a position, each once and in order, from the log itself."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from google.protobuf.any_pb2 import Any as Packed
@@ -13,7 +13,7 @@ from spear.adapters.rpc.services.index import execution_message, instance_messag
 from spear.adapters.rpc.services.nodes import node_message
 from spear.domain.base import TOPICS
 from spear.errors import CursorGap, CursorReset, Invalid
-from spear.events.feed import cursor_at, feed
+from spear.events.feed import Page, cursor_at, feed
 from spear.events.log import EventLog
 from spear.events.mapper import payload
 from spear.events.record import Recorded
@@ -70,11 +70,10 @@ def _hash_of(event_id: str) -> bytes:
         raise Invalid.field(AFTER_EVENT, event_id, "the event_id of the last event that was seen") from None
 
 
-def _facts(log: EventLog, place: Place, chosen: Filter) -> Iterator[tuple[int, Recorded]]:
-    """Each fact of a filter with the position of the one before, for ever; raises `CursorReset` and `CursorGap`."""
+def _pages(log: EventLog, place: Place, chosen: Filter) -> Iterator[Page]:
+    """The facts of a filter, for ever; raises `CursorReset` and `CursorGap`."""
     try:
-        for page in feed(log, place.cursor(log, chosen), idle_s=IDLE_S):
-            yield from page.linked()
+        yield from feed(log, place.cursor(log, chosen), idle_s=IDLE_S)
     except (CursorReset, CursorGap) as error:
         what, on = error.message.rpartition(";")[0], Cursor.parse(str(error.details["cursor"])).position
         raise type(error)(f"{what}; go on with {place.field} {on}", details=error.details) from None
@@ -85,7 +84,8 @@ def task_events(platform: Platform, node_uuid: str, place: Place) -> Iterator[Me
 
     Of tasks that any node may have taken over, it tells every node what changed and that they are gone.
     """
-    for _, fact in _facts(platform.log, place, Filter(_topics_of("task"))):
+    pages = _pages(platform.log, place, Filter(_topics_of("task")))
+    for fact in (fact for page in pages for fact in page.facts):
         pinned = _pinned_to(platform, fact)
         event = _task_event(fact, node_uuid, event_id=fact.position)
         created = event.kind == task_pb2.TASK_EVENT_KIND_CREATE
@@ -117,20 +117,20 @@ class About:
     node_uuid: str
     task_id: str
     instance_id: str
-    now: Message | None
+    now: Packed | None
 
 
 def envelopes(platform: Platform, stream: str, place: Place) -> Iterator[Message]:
     """What one stream holds after a position; `seq` is the position, so it grows but has gaps.
 
     Where the stream is a filter of the log, the header `previous` is the `seq` of the event before, 0 for the first. The
-    payload is the resource as it is when the event is sent: at least as new as the event.
+    payload is the resource as it is when the event is read: at least as new as the event.
     """
     chosen, exact = _filter_of(stream)
-    for previous, fact in _facts(platform.log, place, chosen):
-        about = _about(platform, fact)
-        if stream in _streams(fact, about):
-            yield _envelope(fact, about, stream, {"previous": str(previous)} if exact else {})
+    for page in _pages(platform.log, place, chosen):
+        for previous, fact, about in _told(platform, page):
+            if stream == "all" or stream in _streams(fact, about):
+                yield _envelope(fact, about, stream, {"previous": str(previous)} if exact else {})
 
 
 def _filter_of(stream: str) -> tuple[Filter, bool]:
@@ -151,21 +151,32 @@ def _streams(fact: Recorded, about: About) -> set[str]:
     return found
 
 
+def _told(platform: Platform, page: Page) -> Iterator[tuple[int, Recorded, About]]:
+    """Each fact of a page with the position of the one before and whom it is about, who are looked up once a page."""
+    known: dict[str, About] = {}
+    for previous, fact in page.linked():
+        about = known.get(fact.originator_id) or _about(platform, fact)
+        known[fact.originator_id] = about
+        if fact.noun == "task":
+            about = replace(about, now=_packed(_task_event(fact, about.node_uuid)))
+        yield previous, fact, about
+
+
 def _about(platform: Platform, fact: Recorded) -> About:
     ident, reader = fact.originator_id, platform.reader
     if fact.noun == "node":
         node = get_node(reader, ident)
-        return About(ident, "", "", node_message(node) if node else None)
+        return About(ident, "", "", _packed(node_message(node)) if node else None)
     if fact.noun == "task":
-        node_uuid = _pinned_to(platform, fact)
-        return About(node_uuid, ident, "", _task_event(fact, node_uuid))
+        return About(_pinned_to(platform, fact), ident, "", None)
     if fact.noun == "instance":
         row = get_instance(reader, ident)
-        return About(row.node_uuid, row.task_id, ident, instance_message(row)) if row else About("", "", ident, None)
+        now = _packed(instance_message(row)) if row else None
+        return About(row.node_uuid, row.task_id, ident, now) if row else About("", "", ident, None)
     ran = get_execution(reader, ident)
     if ran is None:
         return About("", "", "", None)
-    return About(ran.node_uuid, ran.task_id, ran.instance_id, execution_message(ran))
+    return About(ran.node_uuid, ran.task_id, ran.instance_id, _packed(execution_message(ran)))
 
 
 def _envelope(fact: Recorded, about: About, stream: str, headers: dict[str, str]) -> Message:
@@ -183,7 +194,7 @@ def _envelope(fact: Recorded, about: About, stream: str, headers: dict[str, str]
         headers={"topic": fact.topic, "actor": fact.actor, **headers},
     )
     if about.now is not None:
-        envelope.payload.CopyFrom(_packed(about.now))
+        envelope.payload.CopyFrom(about.now)
         envelope.content_type = "application/protobuf"
     return envelope
 
