@@ -47,8 +47,10 @@ class Headquarters(Protocol):
         """How an instance is."""
         ...
 
-    def report_execution(self, execution_id: str, task_id: str, seen: ExecutionReport, *, mode: str) -> Told:
-        """How an execution is."""
+    def report_execution(
+        self, execution_id: str, task_id: str, seen: ExecutionReport, *, mode: str
+    ) -> Callable[[], bool]:
+        """How an execution is; the answer is True when its result need not be told as well."""
         ...
 
     def report_status(

@@ -14,7 +14,7 @@ from spear.domain.task import Task, TaskStatus
 from spear.errors import SpearError, Unavailable
 from spear.events.log import EventLog
 from spear.events.record import Recorded
-from spear.ports import Threads
+from spear.ports import Bell, Threads
 from spear.projections.executions import NO_EXIT_CODE, ExecutionRow, get_execution
 from spear.projections.instances import get_instance
 from spear.projections.reader import Reader
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 _IDLE_S = 60.0
 _PAGE = 200
 _AT_ONCE = 32
+_GATHER_S = 0.05
 _ENDS = (
     Execution.ExecutionCompleted,
     Execution.ExecutionFailed,
@@ -81,7 +82,7 @@ class ReportSender:
     """Follows the log and reports instances, executions, task status and results; what was told again changes nothing.
 
     An execution's end is told after its log lines. Executions of which a page of the log tells more than one thing are
-    reported as they are after the last.
+    reported as they are after the last, and what happens next is awaited for a moment, in which most executions end.
     """
 
     def __init__(
@@ -93,15 +94,18 @@ class ReportSender:
         node: OwnNode,
         lines: LineSender,
         bookmark: Bookmark,
+        bell: Bell,
     ) -> None:
         self._log, self._reader, self._sms = log, reader, sms
-        self._node, self._lines, self._bookmark = node, lines, bookmark
+        self._node, self._lines, self._bookmark, self._bell = node, lines, bookmark, bell
 
     def follow(self) -> None:
         """Report from the bookmark on, for ever; raises what is in `LATER` when the SMS takes nothing now."""
         position = self._bookmark.read(self._log.head)
         for facts in self._log.follow(position, idle_s=_IDLE_S, topics=_TOPICS, limit=_PAGE):
             if facts:
+                if len(facts) < _PAGE:
+                    self._bell.ticket().wait(_GATHER_S)
                 self._tell(facts)
                 self._bookmark.write(facts[-1].position)
 
@@ -109,20 +113,30 @@ class ReportSender:
         last = {fact.originator_id: fact.position for fact in facts}
         tell = {"instance": self._instance, "task": self._task, "execution": self._execution}
         newest = [fact for fact in facts if fact.noun != "execution" or last[fact.originator_id] == fact.position]
-        self._send(newest, lambda fact: tell[fact.noun](fact))
-        self._send([fact for fact in newest if fact.topic in _END_TOPICS], self._result)
+        known = self._send(newest, lambda fact: tell[fact.noun](fact))
+        ends = [fact for fact in newest if fact.topic in _END_TOPICS and fact.position not in known]
+        self._send(ends, self._result)
 
-    def _send(self, facts: Sequence[Recorded], tell: Callable[[Recorded], Told | None]) -> None:
-        """Tell these in order, a few at once; returns when all are answered."""
+    def _send(self, facts: Sequence[Recorded], tell: Callable[[Recorded], Told | None]) -> set[int]:
+        """Tell these in order, a few at once; returns when all are answered: the positions of whose result the SMS knows."""
+        known: set[int] = set()
         under_way: deque[tuple[Recorded, Told]] = deque()
+
+        def settle(fact: Recorded, told: Told) -> None:
+            with _refusal_of(fact):
+                if told() is True:
+                    known.add(fact.position)
+
         for fact in facts:
             with _refusal_of(fact):
                 if told := tell(fact):
                     under_way.append((fact, told))
-            if len(under_way) >= _AT_ONCE:
-                _settle(*under_way.popleft())
+            most = _AT_ONCE if fact.noun == "execution" else 0  # an instance is known before what runs on it
+            while len(under_way) > most:
+                settle(*under_way.popleft())
         for fact, told in under_way:
-            _settle(fact, told)
+            settle(fact, told)
+        return known
 
     def _instance(self, fact: Recorded) -> Told | None:
         row = get_instance(self._reader, fact.originator_id)
@@ -162,7 +176,7 @@ class ReportSender:
             return None
         return self._report(row, ExecutionStatus(row.status))
 
-    def _report(self, row: ExecutionRow, status: ExecutionStatus) -> Told:
+    def _report(self, row: ExecutionRow, status: ExecutionStatus) -> Callable[[], bool]:
         seen = ExecutionReport(
             node_uuid=self._node.uuid,
             status=status,
@@ -196,11 +210,6 @@ class ReportSender:
             completed_at_us=row.completed_at_us,
             metadata={**metadata, "error_message": row.error} if row.error else metadata,
         )
-
-
-def _settle(fact: Recorded, told: Told) -> None:
-    with _refusal_of(fact):
-        told()
 
 
 @contextmanager

@@ -43,5 +43,5 @@ def join(
     told = SmsHeadquarters(sms)
     lines = LineSender(platform.logs, told, bell=bell, spawn=running.spawn)
     bookmark = Bookmark(folder / "reports_cursor.json", sms=str(wanted.sms_grpc_addr), threads=threads)
-    sender = ReportSender(platform.log, platform.reader, told, node=node, lines=lines, bookmark=bookmark)
+    sender = ReportSender(platform.log, platform.reader, told, node=node, lines=lines, bookmark=bookmark, bell=bell)
     spearlet.link(reporter, follower, sender, running, wanted)

@@ -83,12 +83,15 @@ class Reports:
         """How an execution of the task ended, unless its own end tells that anyway; raises `NotFound`."""
         task = self._unit.get(Task, task_id)
         told = task.result(uri, status=status, completed_at_us=completed_at_us, metadata=metadata)
-        known = self._told_by_execution(str(task.id), metadata) or self._is_last(str(task.id), uri, status, metadata)
+        ran = get_execution(self._reader, metadata.get(EXECUTION_ID, ""))
+        told_by_end = ran is not None and ran.task_id == str(task.id) and _tells_result(ran)
+        known = told_by_end or self._is_last(str(task.id), uri, status, metadata)
         self._unit.save(origin, task, more=[] if known else [told])
 
-    def _told_by_execution(self, task_id: str, metadata: dict[str, str]) -> bool:
-        row = get_execution(self._reader, metadata.get(EXECUTION_ID, ""))
-        return row is not None and row.task_id == task_id and (row.status in _FINAL or bool(row.input_sha256))
+    def knows_result(self, execution_id: str) -> bool:
+        """Whether the execution's own end tells how its task fared, or will."""
+        row = get_execution(self._reader, str(as_uuid("execution", execution_id)))
+        return row is not None and _tells_result(row)
 
     def _is_last(self, task_id: str, uri: str, status: str, metadata: dict[str, str]) -> bool:
         last = task_results(self._reader, [task_id]).get(task_id)
@@ -116,6 +119,10 @@ class Reports:
     def finish(self, row: ExecutionRow) -> LogMark:
         """No more lines will come; what came is on disk. May be repeated."""
         return self._lines.finish(row.execution_id, node_uuid=row.node_uuid, task_id=row.task_id)
+
+
+def _tells_result(row: ExecutionRow) -> bool:
+    return row.status in _FINAL or bool(row.input_sha256)
 
 
 def _same_task(what: str, known: str, told: str) -> None:

@@ -1,5 +1,6 @@
 """What a node tells an SMS that is away, refuses, forgets and comes back."""
 
+import json
 from contextlib import contextmanager
 from uuid import uuid4
 
@@ -26,7 +27,7 @@ class Sms:
 
     def __init__(self):
         self.told, self.lines, self.finished, self.error, self.refused = [], {}, [], None, set()
-        self.most, self.turned_away = 10**6, 0
+        self.most, self.turned_away, self.knows_results = 10**6, 0, False
 
     def _take(self, *said):
         def answer():
@@ -35,6 +36,7 @@ class Sms:
             if said[1] in self.refused:
                 raise Refused("never")
             self.told.append(said)
+            return said[0] == "execution" and self.knows_results
 
         return answer
 
@@ -82,7 +84,7 @@ def telling(here, sms, folder, *, address="sms:1"):
     store = FileLogStore(folder / "logs", clock=here.clock, bell=here.runs._bell)
     sender = ReportSender(
         here.log, here.reader, sms, node=here.runs.node, bookmark=Bookmark(path, sms=address, threads=InlineThreads()),
-        lines=LineSender(store, sms, bell=here.runs._bell, spawn=here.spawn),
+        lines=LineSender(store, sms, bell=here.runs._bell, spawn=here.spawn), bell=here.runs._bell,
     )  # fmt: skip
     following = gevent.spawn(sender.follow)
     try:
@@ -108,6 +110,25 @@ def test_everything_is_told_in_the_order_of_the_log(tmp_path, sms):
         here.instances.stop(ORIGIN, task.task_id, "idle")
         until(lambda: len(sms.of("task")) == 2)
         assert [status for _, status in sms.of("instance")] == ["idle", "terminated"]
+
+
+def test_a_result_that_the_sms_knows_by_the_end_is_not_told_as_well(tmp_path, sms):
+    sms.knows_results = True
+    with node(tmp_path) as here, telling(here, sms, tmp_path) as (_, path):
+        (ident,) = ran(here, here.task(), 1)
+        (end,) = here.log.since(0, topics=[Execution.ExecutionCompleted.TOPIC])
+        until(lambda: path.exists() and json.loads(path.read_text())["position"] >= end.position)
+        assert (ident, "completed") in sms.of("execution")
+        assert sms.of("result") == []
+
+
+def test_an_execution_that_ends_at_once_is_told_once(tmp_path, sms):
+    with node(tmp_path) as here, telling(here, sms, tmp_path):
+        caller, ident, guest = here.begin(here.task())
+        guest.end()
+        joined([caller])
+        until(lambda: sms.of("result"))
+        assert sms.of("execution") == [(ident, "completed")]
 
 
 @pytest.mark.parametrize("error", [Unavailable("away"), Overloaded("busy")])

@@ -87,6 +87,12 @@ def test_old_news_is_not_accepted_and_an_end_is_final(server: Server, report, ra
     assert shown(server, ran)["status"] == "completed"
 
 
+def test_who_told_the_end_hears_that_the_result_is_known_with_it(stub, ran):
+    registry = stub("sms.ExecutionRegistryService")
+    told = [registry.ReportExecution(**ran, status=status, updated_at_ms=T) for status in (RUNNING, FAILED, FAILED)]
+    assert [answer.result_known for answer in told] == [False, True, True]
+
+
 def test_what_is_told_again_records_nothing(server: Server, report, ran):
     for _ in range(3):
         for status, at in ((PENDING, T), (RUNNING, T + 1), (COMPLETED, T + 2)):

@@ -1,6 +1,6 @@
 """An SMS as a node reports to it: what the node has, as the wire says it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from spear.adapters.rpc.generated.sms import execution_log_ingest_pb2 as lines_pb
 from spear.adapters.rpc.generated.sms import execution_pb2 as pb
@@ -39,8 +39,10 @@ class SmsHeadquarters:
         )
         return self._sms.begin("InstanceRegistryService/ReportInstance", request, pb.ReportInstanceResponse)
 
-    def report_execution(self, execution_id: str, task_id: str, seen: ExecutionReport, *, mode: str) -> Told:
-        """How an execution is; what the message has no field for stands in its metadata."""
+    def report_execution(
+        self, execution_id: str, task_id: str, seen: ExecutionReport, *, mode: str
+    ) -> Callable[[], bool]:
+        """How an execution is; what the message has no field for stands in its metadata. Whether the result is known now."""
         request = pb.Execution(
             execution_id=execution_id,
             invocation_id=execution_id,
@@ -54,7 +56,8 @@ class SmsHeadquarters:
             metadata={"mode": mode, **_metadata(seen)},
             updated_at_ms=seen.updated_at_us // 1000,
         )
-        return self._sms.begin("ExecutionRegistryService/ReportExecution", request, pb.ReportExecutionResponse)
+        told = self._sms.begin("ExecutionRegistryService/ReportExecution", request, pb.ReportExecutionResponse)
+        return lambda: bool(told().result_known)
 
     def report_status(
         self, task_id: str, status: TaskStatus, *, node_uuid: str, updated_at_us: int, reason: str

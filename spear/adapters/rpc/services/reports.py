@@ -94,7 +94,8 @@ class ExecutionRegistryService(_Reported):
             asked.origin, execution_id, _id(request, "task_id"), self._seen(request, told, asked),
             mode=mode if mode in set(Mode) else Mode.ASYNC.value,
         )  # fmt: skip
-        return pb.ReportExecutionResponse(accepted=accepted, stored_updated_at_ms=at_us // 1000)
+        known = self._reports.knows_result(execution_id)
+        return pb.ReportExecutionResponse(accepted=accepted, stored_updated_at_ms=at_us // 1000, result_known=known)
 
     def _seen(self, request: Message, told: Mapping[str, str], asked: Asked) -> ExecutionReport:
         status, updated_at_us = word("status", request.status, _EXECUTION, pb.ExecutionStatus), self._told_at(request)

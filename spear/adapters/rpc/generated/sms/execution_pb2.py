@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13sms/execution.proto\x12\x03sms\"X\n\x06LogRef\x12\x0f\n\x07\x62\x61\x63kend\x18\x01 \x01(\t\x12\x12\n\nuri_prefix\x18\x02 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x13\n\x0b\x63ompression\x18\x04 \x01(\t\"\xaa\x02\n\x08Instance\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x11\n\tnode_uuid\x18\x03 \x01(\t\x12#\n\x06status\x18\x04 \x01(\x0e\x32\x13.sms.InstanceStatus\x12\x15\n\rcreated_at_ms\x18\x05 \x01(\x03\x12\x15\n\rupdated_at_ms\x18\x06 \x01(\x03\x12\x14\n\x0clast_seen_ms\x18\x07 \x01(\x03\x12\x1c\n\x14\x63urrent_execution_id\x18\x08 \x01(\t\x12-\n\x08metadata\x18\t \x03(\x0b\x32\x1b.sms.Instance.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xf4\x02\n\tExecution\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\x15\n\rinvocation_id\x18\x02 \x01(\t\x12\x0f\n\x07task_id\x18\x03 \x01(\t\x12\x15\n\rfunction_name\x18\x04 \x01(\t\x12\x11\n\tnode_uuid\x18\x05 \x01(\t\x12\x13\n\x0binstance_id\x18\x06 \x01(\t\x12$\n\x06status\x18\x07 \x01(\x0e\x32\x14.sms.ExecutionStatus\x12\x15\n\rstarted_at_ms\x18\x08 \x01(\x03\x12\x17\n\x0f\x63ompleted_at_ms\x18\t \x01(\x03\x12\x1c\n\x07log_ref\x18\n \x01(\x0b\x32\x0b.sms.LogRef\x12.\n\x08metadata\x18\x0b \x03(\x0b\x32\x1c.sms.Execution.MetadataEntry\x12\x15\n\rupdated_at_ms\x18\x0c \x01(\x03\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x92\x01\n\x0fInstanceSummary\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x11\n\tnode_uuid\x18\x02 \x01(\t\x12#\n\x06status\x18\x03 \x01(\x0e\x32\x13.sms.InstanceStatus\x12\x14\n\x0clast_seen_ms\x18\x04 \x01(\x03\x12\x1c\n\x14\x63urrent_execution_id\x18\x05 \x01(\t\"\xa6\x01\n\x10\x45xecutionSummary\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12$\n\x06status\x18\x03 \x01(\x0e\x32\x14.sms.ExecutionStatus\x12\x15\n\rstarted_at_ms\x18\x04 \x01(\x03\x12\x17\n\x0f\x63ompleted_at_ms\x18\x05 \x01(\x03\x12\x15\n\rfunction_name\x18\x06 \x01(\t\"H\n\x16ReportInstanceResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x08\x12\x1c\n\x14stored_updated_at_ms\x18\x02 \x01(\x03\"I\n\x17ReportExecutionResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x08\x12\x1c\n\x14stored_updated_at_ms\x18\x02 \x01(\x03\"N\n\x18ListTaskInstancesRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"]\n\x19ListTaskInstancesResponse\x12\'\n\tinstances\x18\x01 \x03(\x0b\x32\x14.sms.InstanceSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"W\n\x1dListInstanceExecutionsRequest\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"d\n\x1eListInstanceExecutionsResponse\x12)\n\nexecutions\x18\x01 \x03(\x0b\x32\x15.sms.ExecutionSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"+\n\x13GetExecutionRequest\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\"H\n\x14GetExecutionResponse\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12!\n\texecution\x18\x02 \x01(\x0b\x32\x0e.sms.Execution*\xa5\x01\n\x0eInstanceStatus\x12\x1b\n\x17INSTANCE_STATUS_UNKNOWN\x10\x00\x12\x1b\n\x17INSTANCE_STATUS_RUNNING\x10\x01\x12\x18\n\x14INSTANCE_STATUS_IDLE\x10\x02\x12\x1f\n\x1bINSTANCE_STATUS_TERMINATING\x10\x03\x12\x1e\n\x1aINSTANCE_STATUS_TERMINATED\x10\x04*\xe6\x01\n\x0f\x45xecutionStatus\x12\x1c\n\x18\x45XECUTION_STATUS_UNKNOWN\x10\x00\x12\x1c\n\x18\x45XECUTION_STATUS_PENDING\x10\x01\x12\x1c\n\x18\x45XECUTION_STATUS_RUNNING\x10\x02\x12\x1e\n\x1a\x45XECUTION_STATUS_COMPLETED\x10\x03\x12\x1b\n\x17\x45XECUTION_STATUS_FAILED\x10\x04\x12\x1e\n\x1a\x45XECUTION_STATUS_CANCELLED\x10\x05\x12\x1c\n\x18\x45XECUTION_STATUS_TIMEOUT\x10\x06\x32W\n\x17InstanceRegistryService\x12<\n\x0eReportInstance\x12\r.sms.Instance\x1a\x1b.sms.ReportInstanceResponse2[\n\x18\x45xecutionRegistryService\x12?\n\x0fReportExecution\x12\x0e.sms.Execution\x1a\x1c.sms.ReportExecutionResponse2\x93\x02\n\x15\x45xecutionIndexService\x12R\n\x11ListTaskInstances\x12\x1d.sms.ListTaskInstancesRequest\x1a\x1e.sms.ListTaskInstancesResponse\x12\x61\n\x16ListInstanceExecutions\x12\".sms.ListInstanceExecutionsRequest\x1a#.sms.ListInstanceExecutionsResponse\x12\x43\n\x0cGetExecution\x12\x18.sms.GetExecutionRequest\x1a\x19.sms.GetExecutionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13sms/execution.proto\x12\x03sms\"X\n\x06LogRef\x12\x0f\n\x07\x62\x61\x63kend\x18\x01 \x01(\t\x12\x12\n\nuri_prefix\x18\x02 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x13\n\x0b\x63ompression\x18\x04 \x01(\t\"\xaa\x02\n\x08Instance\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x11\n\tnode_uuid\x18\x03 \x01(\t\x12#\n\x06status\x18\x04 \x01(\x0e\x32\x13.sms.InstanceStatus\x12\x15\n\rcreated_at_ms\x18\x05 \x01(\x03\x12\x15\n\rupdated_at_ms\x18\x06 \x01(\x03\x12\x14\n\x0clast_seen_ms\x18\x07 \x01(\x03\x12\x1c\n\x14\x63urrent_execution_id\x18\x08 \x01(\t\x12-\n\x08metadata\x18\t \x03(\x0b\x32\x1b.sms.Instance.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xf4\x02\n\tExecution\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\x15\n\rinvocation_id\x18\x02 \x01(\t\x12\x0f\n\x07task_id\x18\x03 \x01(\t\x12\x15\n\rfunction_name\x18\x04 \x01(\t\x12\x11\n\tnode_uuid\x18\x05 \x01(\t\x12\x13\n\x0binstance_id\x18\x06 \x01(\t\x12$\n\x06status\x18\x07 \x01(\x0e\x32\x14.sms.ExecutionStatus\x12\x15\n\rstarted_at_ms\x18\x08 \x01(\x03\x12\x17\n\x0f\x63ompleted_at_ms\x18\t \x01(\x03\x12\x1c\n\x07log_ref\x18\n \x01(\x0b\x32\x0b.sms.LogRef\x12.\n\x08metadata\x18\x0b \x03(\x0b\x32\x1c.sms.Execution.MetadataEntry\x12\x15\n\rupdated_at_ms\x18\x0c \x01(\x03\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x92\x01\n\x0fInstanceSummary\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x11\n\tnode_uuid\x18\x02 \x01(\t\x12#\n\x06status\x18\x03 \x01(\x0e\x32\x13.sms.InstanceStatus\x12\x14\n\x0clast_seen_ms\x18\x04 \x01(\x03\x12\x1c\n\x14\x63urrent_execution_id\x18\x05 \x01(\t\"\xa6\x01\n\x10\x45xecutionSummary\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12$\n\x06status\x18\x03 \x01(\x0e\x32\x14.sms.ExecutionStatus\x12\x15\n\rstarted_at_ms\x18\x04 \x01(\x03\x12\x17\n\x0f\x63ompleted_at_ms\x18\x05 \x01(\x03\x12\x15\n\rfunction_name\x18\x06 \x01(\t\"H\n\x16ReportInstanceResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x08\x12\x1c\n\x14stored_updated_at_ms\x18\x02 \x01(\x03\"_\n\x17ReportExecutionResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x08\x12\x1c\n\x14stored_updated_at_ms\x18\x02 \x01(\x03\x12\x14\n\x0cresult_known\x18\x65 \x01(\x08\"N\n\x18ListTaskInstancesRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"]\n\x19ListTaskInstancesResponse\x12\'\n\tinstances\x18\x01 \x03(\x0b\x32\x14.sms.InstanceSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"W\n\x1dListInstanceExecutionsRequest\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"d\n\x1eListInstanceExecutionsResponse\x12)\n\nexecutions\x18\x01 \x03(\x0b\x32\x15.sms.ExecutionSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"+\n\x13GetExecutionRequest\x12\x14\n\x0c\x65xecution_id\x18\x01 \x01(\t\"H\n\x14GetExecutionResponse\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12!\n\texecution\x18\x02 \x01(\x0b\x32\x0e.sms.Execution*\xa5\x01\n\x0eInstanceStatus\x12\x1b\n\x17INSTANCE_STATUS_UNKNOWN\x10\x00\x12\x1b\n\x17INSTANCE_STATUS_RUNNING\x10\x01\x12\x18\n\x14INSTANCE_STATUS_IDLE\x10\x02\x12\x1f\n\x1bINSTANCE_STATUS_TERMINATING\x10\x03\x12\x1e\n\x1aINSTANCE_STATUS_TERMINATED\x10\x04*\xe6\x01\n\x0f\x45xecutionStatus\x12\x1c\n\x18\x45XECUTION_STATUS_UNKNOWN\x10\x00\x12\x1c\n\x18\x45XECUTION_STATUS_PENDING\x10\x01\x12\x1c\n\x18\x45XECUTION_STATUS_RUNNING\x10\x02\x12\x1e\n\x1a\x45XECUTION_STATUS_COMPLETED\x10\x03\x12\x1b\n\x17\x45XECUTION_STATUS_FAILED\x10\x04\x12\x1e\n\x1a\x45XECUTION_STATUS_CANCELLED\x10\x05\x12\x1c\n\x18\x45XECUTION_STATUS_TIMEOUT\x10\x06\x32W\n\x17InstanceRegistryService\x12<\n\x0eReportInstance\x12\r.sms.Instance\x1a\x1b.sms.ReportInstanceResponse2[\n\x18\x45xecutionRegistryService\x12?\n\x0fReportExecution\x12\x0e.sms.Execution\x1a\x1c.sms.ReportExecutionResponse2\x93\x02\n\x15\x45xecutionIndexService\x12R\n\x11ListTaskInstances\x12\x1d.sms.ListTaskInstancesRequest\x1a\x1e.sms.ListTaskInstancesResponse\x12\x61\n\x16ListInstanceExecutions\x12\".sms.ListInstanceExecutionsRequest\x1a#.sms.ListInstanceExecutionsResponse\x12\x43\n\x0cGetExecution\x12\x18.sms.GetExecutionRequest\x1a\x19.sms.GetExecutionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,10 +35,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INSTANCE_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_EXECUTION_METADATAENTRY']._loaded_options = None
   _globals['_EXECUTION_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_INSTANCESTATUS']._serialized_start=1747
-  _globals['_INSTANCESTATUS']._serialized_end=1912
-  _globals['_EXECUTIONSTATUS']._serialized_start=1915
-  _globals['_EXECUTIONSTATUS']._serialized_end=2145
+  _globals['_INSTANCESTATUS']._serialized_start=1769
+  _globals['_INSTANCESTATUS']._serialized_end=1934
+  _globals['_EXECUTIONSTATUS']._serialized_start=1937
+  _globals['_EXECUTIONSTATUS']._serialized_end=2167
   _globals['_LOGREF']._serialized_start=28
   _globals['_LOGREF']._serialized_end=116
   _globals['_INSTANCE']._serialized_start=119
@@ -56,23 +56,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPORTINSTANCERESPONSE']._serialized_start=1112
   _globals['_REPORTINSTANCERESPONSE']._serialized_end=1184
   _globals['_REPORTEXECUTIONRESPONSE']._serialized_start=1186
-  _globals['_REPORTEXECUTIONRESPONSE']._serialized_end=1259
-  _globals['_LISTTASKINSTANCESREQUEST']._serialized_start=1261
-  _globals['_LISTTASKINSTANCESREQUEST']._serialized_end=1339
-  _globals['_LISTTASKINSTANCESRESPONSE']._serialized_start=1341
-  _globals['_LISTTASKINSTANCESRESPONSE']._serialized_end=1434
-  _globals['_LISTINSTANCEEXECUTIONSREQUEST']._serialized_start=1436
-  _globals['_LISTINSTANCEEXECUTIONSREQUEST']._serialized_end=1523
-  _globals['_LISTINSTANCEEXECUTIONSRESPONSE']._serialized_start=1525
-  _globals['_LISTINSTANCEEXECUTIONSRESPONSE']._serialized_end=1625
-  _globals['_GETEXECUTIONREQUEST']._serialized_start=1627
-  _globals['_GETEXECUTIONREQUEST']._serialized_end=1670
-  _globals['_GETEXECUTIONRESPONSE']._serialized_start=1672
-  _globals['_GETEXECUTIONRESPONSE']._serialized_end=1744
-  _globals['_INSTANCEREGISTRYSERVICE']._serialized_start=2147
-  _globals['_INSTANCEREGISTRYSERVICE']._serialized_end=2234
-  _globals['_EXECUTIONREGISTRYSERVICE']._serialized_start=2236
-  _globals['_EXECUTIONREGISTRYSERVICE']._serialized_end=2327
-  _globals['_EXECUTIONINDEXSERVICE']._serialized_start=2330
-  _globals['_EXECUTIONINDEXSERVICE']._serialized_end=2605
+  _globals['_REPORTEXECUTIONRESPONSE']._serialized_end=1281
+  _globals['_LISTTASKINSTANCESREQUEST']._serialized_start=1283
+  _globals['_LISTTASKINSTANCESREQUEST']._serialized_end=1361
+  _globals['_LISTTASKINSTANCESRESPONSE']._serialized_start=1363
+  _globals['_LISTTASKINSTANCESRESPONSE']._serialized_end=1456
+  _globals['_LISTINSTANCEEXECUTIONSREQUEST']._serialized_start=1458
+  _globals['_LISTINSTANCEEXECUTIONSREQUEST']._serialized_end=1545
+  _globals['_LISTINSTANCEEXECUTIONSRESPONSE']._serialized_start=1547
+  _globals['_LISTINSTANCEEXECUTIONSRESPONSE']._serialized_end=1647
+  _globals['_GETEXECUTIONREQUEST']._serialized_start=1649
+  _globals['_GETEXECUTIONREQUEST']._serialized_end=1692
+  _globals['_GETEXECUTIONRESPONSE']._serialized_start=1694
+  _globals['_GETEXECUTIONRESPONSE']._serialized_end=1766
+  _globals['_INSTANCEREGISTRYSERVICE']._serialized_start=2169
+  _globals['_INSTANCEREGISTRYSERVICE']._serialized_end=2256
+  _globals['_EXECUTIONREGISTRYSERVICE']._serialized_start=2258
+  _globals['_EXECUTIONREGISTRYSERVICE']._serialized_end=2349
+  _globals['_EXECUTIONINDEXSERVICE']._serialized_start=2352
+  _globals['_EXECUTIONINDEXSERVICE']._serialized_end=2627
 # @@protoc_insertion_point(module_scope)

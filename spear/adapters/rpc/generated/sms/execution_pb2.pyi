@@ -152,12 +152,14 @@ class ReportInstanceResponse(_message.Message):
     def __init__(self, accepted: _Optional[bool] = ..., stored_updated_at_ms: _Optional[int] = ...) -> None: ...
 
 class ReportExecutionResponse(_message.Message):
-    __slots__ = ("accepted", "stored_updated_at_ms")
+    __slots__ = ("accepted", "stored_updated_at_ms", "result_known")
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     STORED_UPDATED_AT_MS_FIELD_NUMBER: _ClassVar[int]
+    RESULT_KNOWN_FIELD_NUMBER: _ClassVar[int]
     accepted: bool
     stored_updated_at_ms: int
-    def __init__(self, accepted: _Optional[bool] = ..., stored_updated_at_ms: _Optional[int] = ...) -> None: ...
+    result_known: bool
+    def __init__(self, accepted: _Optional[bool] = ..., stored_updated_at_ms: _Optional[int] = ..., result_known: _Optional[bool] = ...) -> None: ...
 
 class ListTaskInstancesRequest(_message.Message):
     __slots__ = ("task_id", "limit", "page_token")
