@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from spear.domain.execution import FINAL, Execution, ExecutionReport, ExecutionStatus
+from spear.domain.execution import Execution, ExecutionReport, ExecutionStatus
 from spear.domain.instance import Instance, InstanceReport, InstanceStatus
 from spear.domain.task import Task, TaskStatus
 from spear.errors import SpearError, Unavailable
@@ -44,7 +44,10 @@ _TOPICS = (
     *sorted(_END_TOPICS),
     *_STATUS,
 )
-_FINAL = frozenset(status.value for status in FINAL)
+_SAID = {
+    Execution.ExecutionRequested.TOPIC: ExecutionStatus.PENDING,
+    Execution.ExecutionStarted.TOPIC: ExecutionStatus.RUNNING,
+}
 
 
 class Bookmark:
@@ -165,8 +168,8 @@ class ReportSender:
 
     def _execution(self, fact: Recorded) -> Told | None:
         row, end = self._own(fact), fact.topic in _END_TOPICS
-        if row is None or (row.status in _FINAL and not end):
-            return None  # its end is told when the log comes to it
+        if row is None or (not end and row.status != _SAID[fact.topic]):
+            return None  # what it is by now is told when the log comes to that
         if end and row.started_at_us and self._lines.has_any(row):
             self._report(row, ExecutionStatus.RUNNING)()  # whose lines are told must be known
             self._lines.finish(row)

@@ -122,6 +122,15 @@ def test_a_result_that_the_sms_knows_by_the_end_is_not_told_as_well(tmp_path, sm
         assert sms.of("result") == []
 
 
+def test_an_instance_is_told_before_what_runs_on_it(tmp_path, sms):
+    with node(tmp_path) as here, telling(here, sms, tmp_path):
+        caller, ident, guest = here.begin(here.task())
+        until(lambda: (ident, "running") in sms.of("execution"))
+        assert [said[0] for said in sms.told if said[0] != "task"] == ["instance", "execution"]
+        guest.end()
+        joined([caller])
+
+
 def test_an_execution_that_ends_at_once_is_told_once(tmp_path, sms):
     with node(tmp_path) as here, telling(here, sms, tmp_path):
         caller, ident, guest = here.begin(here.task())
