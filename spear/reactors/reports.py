@@ -163,8 +163,11 @@ class ReportSender:
         )
 
     def _own(self, fact: Recorded) -> ExecutionRow | None:
+        """The execution if it is this node's to tell: what it sent on is told by the node where it began, else by its end here."""
         row = get_execution(self._reader, fact.originator_id)
-        return row if row and row.node_uuid in ("", self._node.uuid) else None
+        if row is None or row.node_uuid == self._node.uuid:
+            return row
+        return row if row.status in _FINAL and not row.started_at_us else None
 
     def _execution(self, fact: Recorded) -> Told | None:
         row, end = self._own(fact), fact.topic in _END_TOPICS

@@ -308,6 +308,8 @@ class Executions:
         execution, placed = self._unit.get(Execution, row.execution_id), self._placements.of_execution(row)
         if execution.ended or self.has(row.execution_id):
             return True  # it went on while its input was read
+        if execution.mode == Mode.SYNC and not execution.node_uuid:
+            return self.end_lost(origin, row.execution_id, "who waited for it is gone, and no node has it")
         try:
             work = forwards.enter(execution, task, data, origin=origin)
         except Overloaded:
@@ -373,12 +375,18 @@ class Executions:
         row = self.get(execution_id)
         if row.status in _FINAL:
             return _only_cancelled(row)
-        elsewhere = self._forwards is not None and self._forwards.stop(row.execution_id, reason)
-        if not elsewhere and not self._runs.stop(row.execution_id, reason):
+        if not self._stop_elsewhere(row, origin, reason) and not self._runs.stop(row.execution_id, reason):
             if not row.input_sha256:  # known by reports alone: it is another node's own
                 self._check_reach(row.node_uuid)
             self._cancel(origin, row.execution_id, reason)
         return _only_cancelled(self.wait(row.execution_id, timeout_s=_PATIENCE_S))
+
+    def _stop_elsewhere(self, row: ExecutionRow, origin: Origin, reason: str) -> bool:
+        if self._forwards is None:
+            return False
+        if row.input_sha256 and not self.is_here(row):  # an earlier process may have sent it there
+            self.take_up(row, origin)
+        return self._forwards.stop(row.execution_id, reason)
 
     def _cancel(self, origin: Origin, execution_id: str, reason: str) -> None:
         def attempt() -> None:

@@ -288,6 +288,34 @@ def test_after_a_restart_what_no_node_has_is_placed_if_nobody_waited_for_it(tmp_
         assert len(there.ran) == 1
 
 
+def test_after_a_restart_what_no_node_got_and_a_caller_waited_for_goes_nowhere(tmp_path, there):
+    with sms(tmp_path, there) as here:
+        best_first(here, 1, slots="1")
+        there.gate.clear()
+        here.ask(here.task())
+        until(lambda: there.ran)
+        here.ask(here.task())
+        until(lambda: here.forwards._admission.waiting)
+    there.gate.set()
+    with sms(tmp_path, there) as here:
+        here.forwarder.look()
+        until(lambda: here.counts() == {"completed": 1, "failed": 1})
+        ident = here.the_one("failed")
+        assert here.names(ident) == ["ExecutionRequested", "ExecutionFailed"]
+        assert here.executions.get(ident).reason == "lost"
+
+
+def test_after_a_restart_terminate_reaches_the_node_at_once(tmp_path, there):
+    with sms(tmp_path, there) as here:
+        best, _ = best_first(here)
+        there.gate.clear()
+        here.ask(here.task(), Mode.ASYNC)
+        until(lambda: there.ran)
+    with sms(tmp_path, there) as here:
+        row = here.executions.terminate(ORIGIN, there.ran[0][1], "enough")
+        assert (row.status, there.stopped) == ("cancelled", [best])
+
+
 def test_what_ran_on_a_node_that_forgot_it_is_lost_and_not_run_again(tmp_path, there):
     with sms(tmp_path, there) as here:
         best, _ = best_first(here)

@@ -19,6 +19,7 @@ from spear.reactors.reports import Bookmark, ReportSender
 from spear.reports import LogMark
 from spear.services.executions import Call
 from tests.core._node import ORIGIN, joined, node, until
+from tests.core.test_forwards import FULL, Elsewhere
 from tests.crash._support import SteadyClock
 
 
@@ -200,6 +201,25 @@ def test_an_execution_of_another_node_is_not_told(tmp_path, sms):
         with telling(here, sms, tmp_path) as (_, path):
             until(path.exists)
         assert sms.of("execution") == sms.of("result") == sms.of("instance") == []
+
+
+def test_what_is_sent_on_is_told_where_it_begins_and_what_begins_nowhere_by_its_end(tmp_path, sms):
+    there = Elsewhere()
+    with node(tmp_path, own="", elsewhere=there, max_concurrent=1) as here:
+        here.runs.node.uuid, other = here.join(), here.join()
+        _, own, guest = here.begin(here.task())
+        here.executions.request(ORIGIN, here.task(), Call())
+        assert [uuid for uuid, _ in there.ran] == [other]
+        there.troubles[other].append(FULL)
+        nowhere = here.ask(here.task())
+        until(lambda: here.recorded()["ExecutionSpilled"])
+        with telling(here, sms, tmp_path) as (_, path):
+            until(path.exists)
+            assert sms.of("execution") == [(own, "running")]
+            nowhere.get(timeout=5)
+            until(lambda: sms.of("result"))
+            assert sms.of("execution")[1:] == [(here.the_one("failed"), "failed")]
+            guest.end()
 
 
 @pytest.fixture
