@@ -32,7 +32,7 @@ def reason_of(report: pytest.TestReport | pytest.CollectReport) -> str:
     return reason.removeprefix("Skipped: ")
 
 
-LONGEST = ("test_server_kill.py", "test_chaos.py", "test_openapi.py", "test_verify.py")
+LONGEST = ("test_fleet_chaos.py", "test_server_kill.py", "test_chaos.py", "test_openapi.py", "test_verify.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -44,15 +44,19 @@ class Server:
 
     def start(self, *, ready_within_s: float = 30) -> "Server":
         """Start and wait until it is ready."""
-        self.data_dir.mkdir(parents=True, exist_ok=True)
-        with self._out.open("ab") as out:
-            self.process = subprocess.Popen(self.command, stdout=out, stderr=out, cwd=self.data_dir.parent)
+        self.process = self.spawn()
         deadline = time.monotonic() + ready_within_s
         while not self.is_ready():
             assert self.process.poll() is None, f"the server died:\n{self.output()[-3000:]}"
             assert time.monotonic() < deadline, f"the server is not ready:\n{self.output()[-3000:]}"
             time.sleep(0.02)
         return self
+
+    def spawn(self) -> "subprocess.Popen[bytes]":
+        """Start, and wait for nothing."""
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        with self._out.open("ab") as out:
+            return subprocess.Popen(self.command, stdout=out, stderr=out, cwd=self.data_dir.parent)
 
     def is_ready(self) -> bool:
         """Whether /ready answers 200."""
