@@ -13,7 +13,9 @@ from spear.errors import NotFound
 SHOWN = 20
 EVENTS_SHOWN = 100
 LINES_SHOWN = 500
-LIFE_OF_A_NODE = "NodeRegistered,NodeUpdated,NodeLost,NodeRecovered,NodeDeleted"
+LIFE_OF_A_NODE = (
+    "NodeRegistered,NodeRegisteredAgain,NodeUpdated,NodeDrained,NodeUndrained,NodeLost,NodeRecovered,NodeDeleted"
+)
 Load = Callable[[Client], Row]
 
 

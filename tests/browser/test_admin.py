@@ -44,6 +44,18 @@ def test_a_new_execution_appears_without_a_reload(page: Page, admin: str, server
     assert page.evaluate("window.sameDocument")
 
 
+def test_a_drained_node_is_said_to_be_drained(page: Page, admin: str, server: Server) -> None:
+    body = {"ip_address": "10.0.0.9", "port": 50052, "metadata": {"name": "mill"}}
+    uuid = server.post("/api/v1/nodes", json=body).json()["node_uuid"]
+    server.post(f"/api/v1/nodes/{uuid}/drain", json={"reason": "a new kernel"})
+    page.goto(admin)
+    expect(page.locator("#nodes tbody tr", has_text="mill")).to_contain_text("drained")
+    page.goto(f"{admin}/nodes/{uuid}")
+    expect(page.locator(".title")).to_contain_text("drained")
+    expect(page.locator("#history")).to_contain_text("NodeDrained")
+    server.call("DELETE", f"/api/v1/nodes/{uuid}")
+
+
 def test_a_link_keeps_the_focus_while_its_table_is_refreshed(page: Page, admin: str, server: Server) -> None:
     page.goto(admin)
     expect(page.locator("#live")).to_have_attribute("data-state", "live")

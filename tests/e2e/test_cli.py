@@ -253,6 +253,13 @@ def test_a_node_is_drained_and_gets_work_again(server: Server) -> None:
     assert NOWHERE in failed(server, 3, "node", "drain", NOWHERE)
 
 
+def test_a_list_of_nodes_tells_them_apart_by_name_and_says_who_is_drained(server: Server) -> None:
+    uuid = server.post("/api/v1/nodes", json={**NODE, "metadata": {"name": "mill"}}).json()["node_uuid"]
+    ok(server, "node", "drain", uuid)
+    (line,) = (line for line in ok(server, "node", "list", "--all").splitlines() if uuid in line)
+    assert line.split()[1] == "mill" and "online, drained" in line
+
+
 def test_an_object_is_put_got_listed_described_and_removed(server: Server, tmp_path: Path) -> None:
     source, copy = tmp_path / "source", tmp_path / "copy"
     source.write_bytes(BIG)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests.server import Server
+from admin.pages import LIFE_OF_A_NODE
+from tests.server import ROOT, Server
 
 ERROR = {"error", "message", "details"}
 
@@ -117,6 +118,12 @@ def test_a_node_comes_with_its_resources(admin: Admin) -> None:
     assert own["resource"]["total_memory_bytes"] > 0
     assert registered["node"]["name"] == "edge-1"
     assert registered["resource"] is None
+
+
+def test_the_page_of_a_node_leaves_out_none_of_its_own_events() -> None:
+    catalogue = (ROOT / "tests/core/event_catalogue.txt").read_text().splitlines()
+    own = {line.split()[0].removeprefix("node.") for line in catalogue if line.startswith("node.Node")}
+    assert set(LIFE_OF_A_NODE.split(",")) == own
 
 
 @pytest.mark.parametrize("ident", ["00000000-0000-4000-8000-000000000000", "no-id", "a?b", "é"])

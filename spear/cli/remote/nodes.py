@@ -4,11 +4,11 @@ from argparse import ArgumentParser, Namespace
 
 from spear.cli.remote.command import Command
 from spear.cli.remote.naming import named
-from spear.cli.remote.output import Output
+from spear.cli.remote.output import Output, Row
 from spear.cli.remote.paging import listed, takes_pages
 from spear.cli.remote.server import Server
 
-_COLUMNS = ("uuid", "ip_address", "port", "http_port", "status", "last_heartbeat", "registered_at")
+_COLUMNS = ("uuid", "name", "ip_address", "port", "http_port", "status", "last_heartbeat", "registered_at")
 
 
 def _which(parser: ArgumentParser) -> None:
@@ -18,7 +18,13 @@ def _which(parser: ArgumentParser) -> None:
 
 def _list(args: Namespace, server: Server, out: Output) -> None:
     """List nodes in the order in which they were registered."""
-    out.rows(listed(server, args, "nodes", key="nodes", status=args.status), "nodes", _COLUMNS)
+    page = listed(server, args, "nodes", key="nodes", status=args.status)
+    out.rows(page if out.json else {**page, "nodes": map(_told_apart, page["nodes"])}, "nodes", _COLUMNS)
+
+
+def _told_apart(node: Row) -> Row:
+    drained = ", drained" if node["drained"] else ""
+    return {**node, "name": node["metadata"].get("name"), "status": f"{node['status']}{drained}"}
 
 
 def _one(parser: ArgumentParser) -> None:
