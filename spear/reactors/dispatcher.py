@@ -8,7 +8,8 @@ from spear.events.record import Origin
 from spear.projections import executions
 from spear.projections.executions import ExecutionRow
 from spear.projections.reader import Reader
-from spear.services.executions import Executions, Mode
+from spear.services.calls import Mode
+from spear.services.executions import Executions
 from spear.services.nodes import OwnNode
 
 log = logging.getLogger(__name__)

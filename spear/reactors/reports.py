@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from spear.domain.execution import Execution, ExecutionReport, ExecutionStatus
+from spear.domain.execution import FINAL, Execution, ExecutionReport, ExecutionStatus
 from spear.domain.instance import Instance, InstanceReport, InstanceStatus
 from spear.domain.task import Task, TaskStatus
 from spear.errors import SpearError, Unavailable
@@ -34,6 +34,7 @@ _ENDS = (
     Execution.ExecutionCancelled,
     Execution.ExecutionTimedOut,
 )
+_FINAL = frozenset(status.value for status in FINAL)
 _END_TOPICS = frozenset(event.TOPIC for event in _ENDS)
 _STATUS = {Task.TaskActivated.TOPIC: TaskStatus.ACTIVE, Task.TaskDeactivated.TOPIC: TaskStatus.INACTIVE}
 _TOPICS = (

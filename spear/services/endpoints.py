@@ -10,8 +10,9 @@ from spear.events.record import Origin
 from spear.projections.executions import ExecutionRow, list_executions
 from spear.projections.reader import Reader
 from spear.projections.tasks import TaskRow
+from spear.services.calls import Call, Mode
 from spear.services.conversations import Switch
-from spear.services.executions import Call, Executions, Mode
+from spear.services.executions import Executions
 from spear.services.streams import Streams
 from spear.services.tasks import Tasks
 

@@ -1,13 +1,8 @@
 """Executions: request, look up, terminate; a request is an event before anybody hears of it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import StrEnum
-from hashlib import sha256
 from time import monotonic
 from uuid import UUID
-
-import msgspec
 
 from spear.domain.execution import FINAL, Execution, ExecutionStatus, idempotent_id
 from spear.domain.placement import Rule
@@ -19,8 +14,8 @@ from spear.projections.executions import ExecutionRow
 from spear.projections.objects import get_object
 from spear.projections.reader import Reader
 from spear.projections.tasks import TaskRow
+from spear.services.calls import Call, Mode
 from spear.services.content import Content, Contents
-from spear.services.endings import OUTPUT_CONTENT_TYPE
 from spear.services.forwards import Forwards
 from spear.services.forwards import in_background as forwarded
 from spear.services.journeys import Forward
@@ -32,34 +27,6 @@ from spear.services.unit import Unit, as_uuid, retrying
 
 _FINAL = frozenset(status.value for status in FINAL)
 _PATIENCE_S = 1.0
-
-
-class Mode(StrEnum):
-    """Whether the caller waits for the end."""
-
-    SYNC = "sync"
-    ASYNC = "async"
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What somebody asks a task to do; `timeout_ms` 0 means the task's own limit, `execution_id` "" any new one."""
-
-    input: bytes = b""
-    input_content_type: str = OUTPUT_CONTENT_TYPE
-    args: tuple[str, ...] = ()
-    environment: dict[str, str] = field(default_factory=dict)
-    mode: Mode = Mode.SYNC
-    timeout_ms: int = 0
-    node_uuid: str = ""
-    idempotency_key: str = ""
-    output_content_type: str = OUTPUT_CONTENT_TYPE
-    execution_id: str = ""
-
-    @property
-    def once(self) -> bool:
-        """Whether asking twice means the same execution."""
-        return bool(self.idempotency_key or self.execution_id)
 
 
 def _nobody(execution_id: str) -> None:
@@ -106,7 +73,7 @@ class Executions:
             self._placements.choose(execution, task, pinned=wanted)
             work = self._take_on(origin, task, execution, call)
         if work is None:
-            return self._asked_before(str(execution.id), task, _fingerprint(call) if call.once else ""), None
+            return self._asked_before(str(execution.id), task, call.fingerprint), None
         told(work.execution_id)
         if call.mode is Mode.ASYNC:
             self._spawn(in_background(self._runs, work))
@@ -142,7 +109,7 @@ class Executions:
             execution = self._new(task, call, kept, "")
             work = forwards.enter(execution, task, call.input, origin=origin)
             if not self._begin_elsewhere(forwards, work, execution, call, choice):
-                return self._asked_before(work.execution_id, task, _fingerprint(call)), None
+                return self._asked_before(work.execution_id, task, call.fingerprint), None
         told(work.execution_id)
         if call.mode is Mode.ASYNC:
             self._spawn(forwarded(forwards, work, back=lambda: self._at_home(work, call)))
@@ -192,7 +159,7 @@ class Executions:
         execution_id = str(self._id(task, call))
         if views.get_execution(self._reader, execution_id) is None:
             return ""
-        return self._asked_before(execution_id, task, _fingerprint(call))
+        return self._asked_before(execution_id, task, call.fingerprint)
 
     def _check_reach(self, wanted: str) -> None:
         own = self._runs.node.uuid
@@ -245,7 +212,7 @@ class Executions:
             input_size=kept.size,
             input_inline=kept.inline,
             input_content_type=call.input_content_type,
-            fingerprint=_fingerprint(call) if call.once else "",
+            fingerprint=call.fingerprint,
         )
 
     def _enter(self, origin: Origin, task: TaskRow, execution: Execution, data: bytes, call: Call) -> Work:
@@ -405,15 +372,3 @@ def _only_cancelled(row: ExecutionRow) -> ExecutionRow:
             details={"status": row.status},
         )
     return row
-
-
-def _fingerprint(call: Call) -> str:
-    asked = (
-        call.input,
-        call.input_content_type,
-        call.args,
-        sorted(call.environment.items()),
-        call.mode,
-        call.timeout_ms,
-    )
-    return sha256(msgspec.msgpack.encode(asked)).hexdigest()

@@ -24,9 +24,10 @@ from spear.projections.reader import Reader
 from spear.projections.views import open_views
 from spear.reactors.dispatcher import Dispatcher, Forwarder
 from spear.scheduling.placement import LeastUsed
+from spear.services.calls import Call, Mode
 from spear.services.content import Contents
 from spear.services.endings import Endings
-from spear.services.executions import Call, Executions, Mode
+from spear.services.executions import Executions
 from spear.services.forwards import Forwards
 from spear.services.guides import FleetGuide
 from spear.services.instances import Instances

@@ -8,7 +8,7 @@ from spear.errors import NotFound, Unavailable
 from spear.projections.fleet import Fleet
 from spear.scheduling.explain import explain, explain_why_not
 from spear.scheduling.placement import Reason, Want
-from spear.services.executions import Call, Mode
+from spear.services.calls import Call, Mode
 from spear.services.placements import wanted
 from tests.core._node import ORIGIN, node, until
 from tests.crash._history import World

@@ -11,7 +11,7 @@ from spear.domain.node import OutcomeClass
 from spear.errands import Answer, Arrival, Declined
 from spear.errors import Overloaded, Unavailable
 from spear.ports import End, Outcome
-from spear.services.executions import Call, Mode
+from spear.services.calls import Call, Mode
 from tests.core._node import ORIGIN, joined, node, until
 
 INSTANCE = "01900000-0000-7000-8000-000000000001"

@@ -18,8 +18,8 @@ from spear.reactors.janitor import Collector
 from spear.reactors.reporter import Description, OwnLog, Reporter
 from spear.reactors.watchdog import Watchdog, stop_what_died
 from spear.roles.loops import loops
+from spear.services.calls import Call, Mode
 from spear.services.content import INLINE_BYTES, Contents
-from spear.services.executions import Call, Mode
 from spear.services.nodes import Nodes, OwnNode
 from spear.services.objects import Objects
 from tests.core._node import DONE, ORIGIN, node, until

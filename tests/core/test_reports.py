@@ -17,7 +17,7 @@ from spear.projections.executions import get_execution
 from spear.reactors.lines import MOST_LIVE, LineSender
 from spear.reactors.reports import Bookmark, ReportSender
 from spear.reports import LogMark
-from spear.services.executions import Call
+from spear.services.calls import Call
 from tests.core._node import ORIGIN, joined, node, until
 from tests.core.test_forwards import FULL, Elsewhere
 from tests.crash._support import SteadyClock

@@ -13,8 +13,8 @@ from spear.adapters.storage.blobs import MemoryBlobStore
 from spear.domain.execution import idempotent_id
 from spear.errors import InvalidConfiguration, Overloaded, Refused, Unavailable
 from spear.ports import End, Outcome, RunSpec
+from spear.services.calls import Call, Mode
 from spear.services.content import INLINE_BYTES
-from spear.services.executions import Call, Mode
 from spear.services.objects import Objects
 from tests.core._node import DONE, ORIGIN, joined, node, until
 

@@ -16,7 +16,7 @@ from spear.events.record import Origin
 from spear.logs import bound
 from spear.ports import End, Outcome
 from spear.projections.executions import NO_EXIT_CODE
-from spear.services.executions import Call
+from spear.services.calls import Call
 from spear.services.platform import Platform
 
 _PLAIN = re.compile(r"/e/([A-Za-z0-9._-]+)")

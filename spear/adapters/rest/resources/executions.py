@@ -26,8 +26,8 @@ from spear.domain.execution import ExecutionStatus
 from spear.errors import Invalid
 from spear.projections import executions as views
 from spear.projections.executions import NO_EXIT_CODE, ExecutionRow
+from spear.services.calls import Call, Mode
 from spear.services.endings import OUTPUT_CONTENT_TYPE
-from spear.services.executions import Call, Mode
 from spear.services.platform import Platform
 
 KEY_HEADER = "Idempotency-Key"

@@ -9,8 +9,8 @@ from spear.adapters.rpc.services.executions import ended, error_message, stamp, 
 from spear.errors import Invalid, Unavailable
 from spear.projections.executions import NO_EXIT_CODE, ExecutionRow
 from spear.projections.tasks import TaskRow
+from spear.services.calls import Call, Mode
 from spear.services.endings import OUTPUT_CONTENT_TYPE
-from spear.services.executions import Call, Mode
 from spear.services.platform import Platform
 
 _MODES = {0: Mode.SYNC, 1: Mode.SYNC, 2: Mode.ASYNC}

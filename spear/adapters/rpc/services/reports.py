@@ -11,8 +11,8 @@ from spear.domain.execution import ExecutionReport, ExecutionStatus, Start
 from spear.domain.instance import InstanceReport, InstanceStatus
 from spear.errors import Invalid
 from spear.ports import Level, LogLine, Stream
+from spear.services.calls import Mode
 from spear.services.endings import OUTPUT_CONTENT_TYPE
-from spear.services.executions import Mode
 from spear.services.platform import Platform
 
 T = TypeVar("T")
