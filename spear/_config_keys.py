@@ -49,11 +49,13 @@ class Key:
 
     def reads(self, role: Role) -> bool:
         """Whether `role` takes this key from anywhere but its default."""
-        return role is Role.ALL or self.variable(role).startswith(f"{role.upper()}_")
+        return role is Role.ALL or self.variables(role)[0].startswith(f"{role.upper()}_")
 
-    def variable(self, role: Role) -> str:
-        """The environment variable that sets it in `role`."""
-        return self.env.split()[-1 if role is Role.SPEARLET else 0]
+    def variables(self, role: Role) -> list[str]:
+        """The environment variables that set it in `role`; the first that is there counts."""
+        named = self.env.split()
+        own = [name for name in named if name.startswith(f"{role.upper()}_")]
+        return [(own or named)[0], *(name for name in named if not name.startswith(("SMS_", "SPEARLET_")))]
 
     def default_in(self, role: Role) -> Value:
         """Its value when nobody sets it."""
@@ -204,6 +206,14 @@ KEYS: tuple[Key, ...] = (
     Key("executions.instance_idle_s", "executions.instance_idle_s", SECONDS_OR_0, 300,
         env="SMS_EXECUTIONS_INSTANCE_IDLE_S SPEARLET_EXECUTIONS_INSTANCE_IDLE_S",
         meaning="Seconds that an unused instance is kept."),
+
+    Key("nodes.ca_path", "nodes.ca_path", PATH_OR_NONE, "",
+        env="SMS_NODES_CA_PATH SPEARLET_NODES_CA_PATH",
+        meaning="Who must have signed the certificates of the nodes' gRPC and HTTP, PEM; with it calls to nodes are encrypted, and only such nodes are called."),
+    Key("nodes.cert_path", "nodes.cert_path", PATH_OR_NONE, "",
+        env="SMS_NODES_CERT_PATH SPEARLET_NODES_CERT_PATH", meaning="The certificate chain to show to nodes, PEM; needs nodes.ca_path."),
+    Key("nodes.key_path", "nodes.key_path", PATH_OR_NONE, "",
+        env="SMS_NODES_KEY_PATH SPEARLET_NODES_KEY_PATH", meaning="The private key of nodes.cert_path, PEM."),
 
     Key("spearlet.node_name", "node_name", TEXT, "",
         env="SPEARLET_NODE_NAME", flags="--node-name", meaning="This node's name; empty is the host's name."),

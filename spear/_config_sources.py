@@ -122,9 +122,9 @@ def _from_flags(options: Options) -> dict[str, Setting]:
 
 def _from_environ(environ: Mapping[str, str], role: Role) -> dict[str, Setting]:
     return {
-        key.name: _setting_from_text(key, environ[variable], origin=f"environment {variable}")
+        key.name: _setting_from_text(key, environ[given], origin=f"environment {given}")
         for key in keys_for(role)
-        if key.reads(role) and (variable := key.variable(role)) in environ
+        if key.reads(role) and (given := next((name for name in key.variables(role) if name in environ), ""))
     }
 
 

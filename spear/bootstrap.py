@@ -36,7 +36,7 @@ from spear.config import Address, Config, Role, Tls
 from spear.errors import SpearError, StartupError
 from spear.events.lock import DirectoryLock
 from spear.events.log import EventLog
-from spear.ports import Limits, Runtime
+from spear.ports import Runtime
 from spear.projections.fleet import Fleet
 from spear.projections.reader import Reader
 from spear.projections.snapshots import Snapshots
@@ -47,7 +47,7 @@ from spear.reactors.doorkeeper import Doorkeeper
 from spear.reactors.janitor import Collector, Snapshotter
 from spear.reactors.reporter import OwnLog, Reporter
 from spear.roles import member, sms, spearlet, standby
-from spear.roles.doors import is_open, refuse_to_shut_everybody_out, shown_to_sms
+from spear.roles.doors import is_open, passes_of, refuse_to_shut_everybody_out, shown_to_nodes, shown_to_sms
 from spear.roles.loops import Loops, loops
 from spear.scheduling.placement import LeastUsed
 from spear.services import doors
@@ -62,11 +62,12 @@ from spear.services.instances import Instances
 from spear.services.journeys import Bounds, Guide
 from spear.services.nodes import Nodes, OwnNode
 from spear.services.objects import Objects
+from spear.services.passes import Gate, Passes
 from spear.services.placements import Placements
 from spear.services.platform import Platform
 from spear.services.registries import Registries
 from spear.services.reports import Reports
-from spear.services.runs import Runs, Settings
+from spear.services.runs import Runs
 from spear.services.sessions import Sessions
 from spear.services.streams import Streams
 from spear.services.tasks import Tasks
@@ -97,7 +98,7 @@ def serving(config: Config, *, failed: Callable[[str], None], progress: Progress
             copy = link.caught_up(base.log, progress) if link else None
             standby.remember(config, head=base.log.head)
             node = OwnNode("")
-            client = _sms(config, stack)
+            client = _sms(base, config, stack)
             platform = _platform(base, config, node=node, spawn=running.spawn, client=client, link=link, stack=stack)
             refuse_to_shut_everybody_out(config, platform.tokens)
             door = HttpServer(config.door, key="data_dir", tls=NO_TLS, limits=config.http)
@@ -202,6 +203,8 @@ class Foundation:
     ids: SystemIds
     bell: HubBell
     threads: GeventThreads
+    passes: Passes
+    gate: Gate
 
 
 @contextmanager
@@ -230,12 +233,14 @@ def foundation(
         stack.callback(log.close)
         blobs = FileBlobStore(data / "files", threads)
         snapshots = Snapshots(data / "snapshots")
-        unit, ids = Unit(log), SystemIds()
-        yield Foundation(data, log, views.path, reader, fleet, unit, blobs, snapshots, clock, ids, bell, threads)
+        unit, ids, passes = Unit(log), SystemIds(), passes_of(config, data, clock)
+        yield Foundation(
+            data, log, views.path, reader, fleet, unit, blobs, snapshots, clock, ids, bell, threads, passes, Gate()
+        )
 
 
 def _tokens(base: Foundation) -> Tokens:
-    return Tokens(base.unit, base.reader, secret=new_secret)
+    return Tokens(base.unit, base.reader, secret=new_secret, gate=base.gate)
 
 
 def _platform(
@@ -260,17 +265,18 @@ def _platform(
     endings = Endings(unit, contents)
     runs = Runs(
         unit, instances=instances, endings=endings, logs=logs, clock=clock, bell=bell, node=node,
-        settings=_settings(config),
+        settings=spearlet.settings(config),
     )  # fmt: skip
-    guide = SmsGuide(client, node, most=config.executions.max_forwarded) if client else FleetGuide(placements, nodes)
+    most, passes = config.executions.max_forwarded, base.passes
+    guide = SmsGuide(client, node, most=most) if client else FleetGuide(placements, nodes, passes)
     alone = config.role is Role.SPEARLET and client is None
     forwards = None if alone else _forwards(base, config, endings, guide, spawn, stack)
     executions = Executions(
         unit, reader, runs=runs, tasks=tasks, contents=contents, placements=placements, ids=ids, spawn=spawn,
         forwards=forwards,
     )  # fmt: skip
-    links = NodeStreams(bell, spawn=spawn)
-    streams = Streams(reader, bell=bell, node=node, links=links, running=runs.has, spawn=spawn)
+    links = NodeStreams(bell, spawn=spawn, tls=shown_to_nodes(config)[1])
+    streams = Streams(reader, bell=bell, node=node, links=links, passes=passes, running=runs.has, spawn=spawn)
     timeline = Timeline(base.log, snapshots=base.snapshots, folder=base.data / "as-of", threads=base.threads)
     stack.callback(timeline.close)
     return Platform(
@@ -293,6 +299,7 @@ def _platform(
         executions=executions,
         reports=Reports(unit, reader, lines=logs, node=node, forwards=forwards),
         tokens=_tokens(base),
+        passes=passes,
         registries=Registries.over(unit, reader, ids=ids),
         following=link.following if link else None,
         streams=streams,
@@ -304,9 +311,9 @@ def _platform(
 def _forwards(
     base: Foundation, config: Config, endings: Endings, guide: Guide, spawn: Spawn, stack: ExitStack
 ) -> Forwards:
-    clients = NodeClients(max_message_bytes=config.grpc.max_message_bytes)
+    clients = NodeClients(max_message_bytes=config.grpc.max_message_bytes, pem=shown_to_nodes(config)[0])
     stack.callback(clients.close)
-    bounds = Bounds(config.executions.max_forwarded, config.executions.queue_limit, _settings(config).limits)
+    bounds = Bounds(config.executions.max_forwarded, config.executions.queue_limit, spearlet.settings(config).limits)
     return Forwards(base.unit, guide=guide, nodes=clients, endings=endings, bell=base.bell, bounds=bounds, spawn=spawn)
 
 
@@ -319,13 +326,14 @@ def _data_dir(config: Config) -> Path:
     return config.data_dir
 
 
-def _sms(config: Config, stack: ExitStack) -> SmsClient | None:
+def _sms(base: Foundation, config: Config, stack: ExitStack) -> SmsClient | None:
     if config.role is not Role.SPEARLET or not config.spearlet.connect:
         return None
     token, tls = shown_to_sms(config)
     if token and tls is None and not config.spearlet.sms_grpc_addr.loopback:
         log.warning("the token for the SMS crosses the network unencrypted; set spearlet.sms_ca_path")
-    sms = SmsClient(config.spearlet.sms_grpc_addr, token=token, pem=pem_of(config.spearlet.sms))
+    pem, learn = pem_of(config.spearlet.sms), base.gate.learn
+    sms = SmsClient(config.spearlet.sms_grpc_addr, learn=learn, token=token, pem=pem)
     stack.callback(sms.close)
     try:
         sms.connect(config.spearlet.sms_connect_timeout_ms / 1000)
@@ -353,23 +361,14 @@ def _artifacts(config: Config, files: Files) -> SmsFiles:
     return SmsFiles(str(config.http_addr), local=files.open, own_addr=str(config.http_addr))
 
 
-def _settings(config: Config) -> Settings:
-    e = config.executions
-    return Settings(
-        limits=Limits(e.wall_ms, e.memory_bytes, e.output_bytes, e.log_bytes),
-        max_concurrent=e.max_concurrent,
-        max_concurrent_per_task=e.max_concurrent_per_task,
-        queue_limit=e.queue_limit,
-    )
-
-
 def _start_role(platform: Platform, base: Foundation, running: Loops, node: OwnNode, client: SmsClient | None) -> None:
     config = platform.config
     if config.role is not Role.SPEARLET:
         sms.start(platform, running)
     if config.role is not Role.SMS:
         described = member.described(config)
-        own = OwnLog(platform.nodes, node, identity=base.data / "node_uuid", offers=described.offers)
+        identity, beat = base.data / "node_uuid", spearlet.learning(platform, base.gate)
+        own = OwnLog(platform.nodes, node, identity=identity, offers=described.offers, beat=beat)
         reporting = partial(Reporter, node=node, described=described, measure=Machine(config.data_dir).measure)
         spearlet.start(platform, running, reporting(own))
         if client is not None:

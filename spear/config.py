@@ -170,6 +170,7 @@ class Config:
     max_upload_bytes: int
     max_object_size: int
     executions: Executions
+    nodes: Credentials
     spearlet: Spearlet
     kv_store: KvStore
     settings: tuple[Setting, ...]
@@ -200,7 +201,8 @@ def load(argv: Sequence[str], *, environ: Mapping[str, str], home: Path) -> Conf
     for listener in ("grpc_tls", "http_tls"):
         _refuse_half_tls(listener, settings)
         _refuse_client_ca_alone(listener, settings)
-    _refuse_half_credentials(settings)
+    for peer in ("spearlet.sms_", "nodes."):
+        _refuse_half_credentials(peer, settings)
     token = "" if options.role is Role.SMS else sms_token(environ, settings["spearlet.sms_token_path"])
     return _assembled(options, settings, _kv_store(environ), token)
 
@@ -227,6 +229,7 @@ def _assembled(options: Options, settings: Mapping[str, Setting], kv_store: KvSt
         database=Database(**sections["database"]),
         log=Log(**sections["log"] | _moved_logs(settings)),
         executions=Executions(**sections["executions"]),
+        nodes=Credentials(**sections["nodes"]),
         spearlet=Spearlet(**spearlet, sms=shown_to_sms, connect=wants_sms),
         kv_store=kv_store,
         settings=tuple(setting for setting in settings.values() if setting.key.reads(options.role)),
@@ -260,10 +263,11 @@ def _refuse_client_ca_alone(listener: str, settings: Mapping[str, Setting]) -> N
         raise client_ca.refused(f"nothing, or {enabled.key.name} as well")
 
 
-def _refuse_half_credentials(settings: Mapping[str, Setting]) -> None:
-    ca, cert, key = (settings[f"spearlet.sms_{name}_path"] for name in ("ca", "cert", "key"))
+def _refuse_half_credentials(peer: str, settings: Mapping[str, Setting]) -> None:
+    names = [f"{peer}{name}_path" for name in ("ca", "cert", "key")]
+    ca, cert, key = (settings[name] for name in names)
     if bool(cert.value) != bool(key.value) or (cert.value and not ca.value):
-        raise (cert if cert.value else key).refused("nothing, or sms_ca_path, sms_cert_path and sms_key_path together")
+        raise (cert if cert.value else key).refused("nothing, or {}, {} and {} together".format(*names))
 
 
 def _kv_store(environ: Mapping[str, str]) -> KvStore:

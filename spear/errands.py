@@ -1,21 +1,22 @@
 """What the inside needs from other nodes: executions as errands, what became of them, and who knows the way."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
 from spear.domain.node import OutcomeClass
-from spear.ports import Outcome
+from spear.ports import Outcome, StreamLink
 
 
 @dataclass(frozen=True, slots=True)
 class NodeAddress:
-    """Where a node answers calls."""
+    """Where a node answers calls, and what its SMS gave to be shown there."""
 
     node_uuid: str
     host: str
     port: int
+    token: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Arrival(StrEnum):
     """What is known of an errand that got no answer."""
 
     REFUSED = "refused"  # the node said no, and does not have it
-    UNSENT = "unsent"  # it never left here
+    UNSENT = "unsent"  # it never left here, or came no further than the door
     UNKNOWN = "unknown"  # it may have arrived, and run
 
 
@@ -91,4 +92,12 @@ class RemoteNodes(Protocol):
 
     def terminate(self, node: NodeAddress, execution_id: str, reason: str) -> bool:
         """Have the execution end as cancelled; False when the node does not know it. Raises `Unavailable`."""
+        ...
+
+
+class StreamLinks(Protocol):
+    """The way to the user streams of executions on other nodes."""
+
+    def open(self, node: NodeAddress, execution_id: str) -> StreamLink:
+        """A link to the execution at the node whose HTTP answers at this address; raises `Unavailable`."""
         ...

@@ -323,11 +323,3 @@ class StreamLink(Protocol):
     def close(self) -> None:
         """Nobody listens any more; may be called twice."""
         ...
-
-
-class StreamLinks(Protocol):
-    """The way to executions on other nodes."""
-
-    def open(self, ip_address: str, http_port: int, execution_id: str) -> StreamLink:
-        """A link to the execution at the node with this address; raises `Unavailable`."""
-        ...

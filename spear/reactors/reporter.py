@@ -22,11 +22,22 @@ class Description:
 
 
 class OwnLog:
-    """This process's own log as a directory; the uuid that it gives is kept under the data directory and presented again."""
+    """This process's own log as a directory; the uuid that it gives is kept under the data directory and presented again.
 
-    def __init__(self, nodes: Nodes, node: OwnNode, *, identity: Path, offers: Mapping[str, str]) -> None:
+    `beat` is called with the uuid after each report.
+    """
+
+    def __init__(
+        self,
+        nodes: Nodes,
+        node: OwnNode,
+        *,
+        identity: Path,
+        offers: Mapping[str, str],
+        beat: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._nodes, self._node, self._identity = nodes, node, identity
-        self._offers, self._offered = offers, False
+        self._offers, self._offered, self._beat = offers, False, beat
         node.uuid = identity.read_text(errors="replace").strip() if identity.exists() else ""
 
     def register(self, *, uuid: str, ip_address: str, port: int, http_port: int, metadata: Mapping[str, str]) -> str:
@@ -49,6 +60,7 @@ class OwnLog:
             self._offered = True
         self._nodes.heartbeat(origin, uuid, {})
         self._nodes.report_resources(origin, uuid, numbers=dict(numbers), resource_metadata={})
+        self._beat(uuid)
 
 
 class Reporter:

@@ -1,9 +1,13 @@
 """Which doors of a process are open to anybody, and what it shows at the doors of another one."""
 
 import ssl
+from pathlib import Path
+from secrets import token_bytes
 
-from spear.adapters.credentials import context_of, token_of
-from spear.config import Address, Config
+from spear.adapters.credentials import SECRET_BYTES, Pem, context_of, pem_of, secret_in, token_of
+from spear.config import Address, Config, Role
+from spear.ports import Clock
+from spear.services.passes import Passes
 from spear.services.tokens import Tokens
 
 
@@ -13,7 +17,9 @@ def is_open(config: Config, address: Address) -> bool:
 
 
 def refuse_to_shut_everybody_out(config: Config, tokens: Tokens) -> None:
-    """Raise `StartupError` for a door that asks for a token while there is none."""
+    """Raise `StartupError` for a door that asks for a token while there is none, unless an SMS sends who shall come in."""
+    if config.role is Role.SPEARLET and config.spearlet.connect:
+        return
     for field in ("http_addr", "grpc_addr", "bus_addr", *(["web_admin_addr"] if config.enable_web_admin else [])):
         if not is_open(config, getattr(config, field)) and not tokens.any():
             raise config.setting(field).refused(
@@ -25,4 +31,16 @@ def refuse_to_shut_everybody_out(config: Config, tokens: Tokens) -> None:
 def shown_to_sms(config: Config) -> tuple[str, ssl.SSLContext | None]:
     """The token for the SMS, and how to encrypt; raises `StartupError` for files that are of no use."""
     shown = config.spearlet.sms
-    return token_of(shown, "spearlet.sms"), context_of(shown, "spearlet.sms")
+    return token_of(shown, "spearlet.sms_"), context_of(shown, "spearlet.sms_")
+
+
+def shown_to_nodes(config: Config) -> tuple[Pem | None, ssl.SSLContext | None]:
+    """How to encrypt calls to nodes, by gRPC and by HTTP; raises `StartupError` for files that are of no use."""
+    tls = context_of(config.nodes, "nodes.")
+    return pem_of(config.nodes), tls
+
+
+def passes_of(config: Config, data: Path, clock: Clock) -> Passes:
+    """What issues the passes for this process's nodes; a SPEARlet has none, so its are good nowhere."""
+    alone = config.role is Role.SPEARLET
+    return Passes(token_bytes(SECRET_BYTES) if alone else secret_in(data / "pass.key"), clock)

@@ -6,9 +6,10 @@ from time import monotonic
 
 import gevent
 
-from spear.config import Spearlet
+from spear.config import Config, Role, Spearlet
 from spear.errors import SpearError, Unavailable
 from spear.events.record import Origin
+from spear.ports import Limits
 from spear.reactors import janitor
 from spear.reactors.dispatcher import DIED, Dispatcher
 from spear.reactors.follower import Follower
@@ -16,7 +17,9 @@ from spear.reactors.reporter import Reporter
 from spear.reactors.reports import ReportSender
 from spear.reactors.watchdog import stop_what_died
 from spear.roles.loops import Loops
+from spear.services.passes import Gate
 from spear.services.platform import Platform
+from spear.services.runs import Settings
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +38,27 @@ def start(platform: Platform, loops: Loops, reporter: Reporter) -> None:
     idle_s = config.executions.instance_idle_s
     loops.every(
         max(1.0, idle_s / 4), lambda: janitor.stop_idle(platform.instances, clock=platform.clock, idle_s=idle_s)
+    )
+
+
+def learning(platform: Platform, gate: Gate) -> Callable[[str], None]:
+    """What a node in one process with its SMS does at each beat: its gate learns what other nodes learn by the wire."""
+
+    def learn(uuid: str) -> None:
+        if platform.config.role is Role.ALL:
+            gate.learn(platform.passes.key_of(uuid), platform.passes.now_s)
+
+    return learn
+
+
+def settings(config: Config) -> Settings:
+    """How much of executions this process bears."""
+    e = config.executions
+    return Settings(
+        limits=Limits(e.wall_ms, e.memory_bytes, e.output_bytes, e.log_bytes),
+        max_concurrent=e.max_concurrent,
+        max_concurrent_per_task=e.max_concurrent_per_task,
+        queue_limit=e.queue_limit,
     )
 
 

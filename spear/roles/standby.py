@@ -62,7 +62,7 @@ def linked(config: Config) -> Iterator[Link | None]:
 
 
 def _bus(config: Config) -> Bus:
-    token = token_of(Credentials(token_path=config.follow_token_path), "follow")
+    token = token_of(Credentials(token_path=config.follow_token_path), "follow_")
     return Bus(str(config.follow), key=config.follow_key, token=token, patience_s=_PATIENCE_S, context=zmq.Context())
 
 

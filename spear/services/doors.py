@@ -4,36 +4,60 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from spear.domain.token import TokenRole
-from spear.services.tokens import Caller, Tokens
+from spear.errors import Unauthenticated
+from spear.protocols import passes
+from spear.services.passes import Passes
+from spear.services.tokens import ANYBODY, Caller, Tokens
 
-_ANYBODY, _ITSELF = "anybody", "itself"
+_ANYBODY, _ITSELF, _FLEET = "anybody", "itself", "fleet"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Who besides an admin: roles, `anybody` without a token, and a node that the request names as `itself`."""
+    """Who besides an admin: roles, `anybody` without a token, a node that the request names as `itself`, the `fleet` with a pass."""
 
     roles: frozenset[TokenRole]
     anybody: bool
     itself: bool
+    fleet: bool
 
     def admit(self, tokens: Tokens, authorization: str, what: str, *, open_door: bool) -> Caller:
         """Who asks for `what`; raises `Unauthenticated` or `Forbidden`. Of which node it speaks is not known yet."""
-        caller = tokens.admit(authorization, open_door=self.anybody or open_door)
+        open_door = open_door or self.anybody
+        if passes.is_one(authorization):
+            return self._passed(tokens, authorization, what, open_door=open_door)
+        caller = tokens.admit(authorization, open_door=open_door)
         caller.check(self.roles, what)
         return caller
+
+    def _passed(self, tokens: Tokens, authorization: str, what: str, *, open_door: bool) -> Caller:
+        """Who shows a pass; at an open door it need not be good, since an SMS shows one at every node."""
+        if holder := tokens.gate.holder(authorization) if self.fleet else "":
+            return Caller(f"fleet:{holder}", TokenRole.OPERATOR)
+        if not open_door:
+            raise Unauthenticated(
+                f"authorization: the pass is not of this node's SMS, or too old, or {what} takes none"
+            )
+        return ANYBODY
 
 
 def row(who: str) -> Row:
     """What words such as `operator itself` come to."""
     words = set(who.split())
-    named = {TokenRole(word) for word in words - {_ANYBODY, _ITSELF}} | (
+    named = {TokenRole(word) for word in words - {_ANYBODY, _ITSELF, _FLEET}} | (
         {TokenRole.NODE} if _ITSELF in words else set()
     )
-    return Row(frozenset(TokenRole if _ANYBODY in words else named), _ANYBODY in words, _ITSELF in words)
+    roles = frozenset(TokenRole if _ANYBODY in words else named)
+    return Row(roles, _ANYBODY in words, _ITSELF in words, _FLEET in words)
 
 
 ADMINS, ALL = row("admin"), row("operator node client")
+
+
+def sent_on(caller: Caller, node_uuid: str, issuing: Passes) -> str:
+    """A pass with which the caller may go to a node; none for a node's token that no node has registered with."""
+    nobody = caller.role is TokenRole.NODE and not caller.node_uuid
+    return "" if nobody else issuing.issue(node_uuid, caller.node_uuid)
 
 
 def markdown(what: str, rows: Iterable[tuple[str, str]]) -> str:

@@ -3,6 +3,7 @@
 import logging
 from collections import OrderedDict
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from time import monotonic
 
 from spear.domain.node import OutcomeClass
@@ -11,7 +12,9 @@ from spear.errands import Errand, NodeAddress, Placer
 from spear.errors import Refused, SpearError, Unavailable
 from spear.events.record import Origin
 from spear.projections.tasks import TaskRow
+from spear.protocols import passes
 from spear.services.nodes import Nodes, OwnNode
+from spear.services.passes import Passes
 from spear.services.placements import Choice, Placements
 
 log = logging.getLogger(__name__)
@@ -23,8 +26,8 @@ _IN_VAIN_S = 1.0
 class FleetGuide:
     """The nodes that are registered in this process's own log."""
 
-    def __init__(self, placements: Placements, nodes: Nodes) -> None:
-        self._placements, self._nodes = placements, nodes
+    def __init__(self, placements: Placements, nodes: Nodes, passes: Passes) -> None:
+        self._placements, self._nodes, self._passes = placements, nodes, passes
 
     @property
     def others(self) -> bool:
@@ -46,7 +49,8 @@ class FleetGuide:
 
     def address(self, node_uuid: str) -> NodeAddress | None:
         """Where the node answers; None for one that is gone or was declared lost."""
-        return self._placements.address(node_uuid)
+        found = self._placements.address(node_uuid)
+        return replace(found, token=self._passes.issue(node_uuid, passes.SMS)) if found else None
 
     def report(self, origin: Origin, node_uuid: str, errand: Errand, outcome: OutcomeClass, text: str) -> None:
         """Remember how it went there, as far as that can be; a success is news only after a failure."""

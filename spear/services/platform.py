@@ -16,6 +16,7 @@ from spear.services.forwards import Forwards
 from spear.services.instances import Instances
 from spear.services.nodes import Nodes
 from spear.services.objects import Objects
+from spear.services.passes import Passes
 from spear.services.placements import Placements
 from spear.services.registries import Registries
 from spear.services.reports import Reports
@@ -49,6 +50,7 @@ class Platform:
     executions: Executions
     reports: Reports
     tokens: Tokens
+    passes: Passes
     registries: Registries
     streams: Streams
     sessions: Sessions

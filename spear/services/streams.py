@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from spear.domain.execution import FINAL, ExecutionStatus
+from spear.errands import NodeAddress, StreamLinks
 from spear.errors import Malformed, Overloaded, Refused, TooLarge, Unavailable
-from spear.ports import Bell, StreamLink, StreamLinks
+from spear.ports import Bell, StreamLink
 from spear.projections.executions import ExecutionRow
 from spear.projections.nodes import get_node
 from spear.projections.reader import Reader
-from spear.protocols import ssf
+from spear.protocols import passes, ssf
 from spear.services.nodes import OwnNode
+from spear.services.passes import Passes
 from spear.services.pipes import Pipe
 
 log = logging.getLogger(__name__)
@@ -152,10 +154,12 @@ class Streams:
         bell: Bell,
         node: OwnNode,
         links: StreamLinks,
+        passes: Passes,
         running: Callable[[str], bool],
         spawn: Callable[[Callable[[], None]], None],
     ) -> None:
         self._reader, self.bell, self._node, self._links = reader, bell, node, links
+        self._passes = passes
         self._running, self._spawn = running, spawn
         self._hubs: dict[str, Hub] = {}
         self._relays: dict[str, _Relay] = {}
@@ -183,7 +187,8 @@ class Streams:
         node = get_node(self._reader, row.node_uuid)
         if node is None:
             raise Unavailable(f"execution {row.execution_id}: its node is not known", code="UPSTREAM_WS_FAILED")
-        return self._links.open(node.ip_address, node.http_port, row.execution_id)
+        token = self._passes.issue(node.uuid, passes.SMS)
+        return self._links.open(NodeAddress(node.uuid, node.ip_address, node.http_port, token), row.execution_id)
 
     def _new(self, execution_id: str, link: StreamLink) -> _Relay:
         if earlier := self._relays.get(execution_id):  # of somebody who came while this one was opened

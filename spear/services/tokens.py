@@ -13,6 +13,7 @@ from spear.events.record import Committed, Origin
 from spear.projections import tokens as views
 from spear.projections.nodes import get_node
 from spear.projections.reader import Reader
+from spear.services.passes import Gate
 from spear.services.unit import Unit, as_uuid, retrying
 
 ANOTHER_NODE = "ANOTHER_NODE"
@@ -52,8 +53,9 @@ ANYBODY = Caller("", TokenRole.ADMIN)
 class Tokens:
     """Who may come in. `secret` makes a new text with at least 128 bits that nobody can guess, so one SHA-256 hides it."""
 
-    def __init__(self, unit: Unit, reader: Reader, *, secret: Callable[[], str]) -> None:
+    def __init__(self, unit: Unit, reader: Reader, *, secret: Callable[[], str], gate: Gate | None = None) -> None:
         self._unit, self._reader, self._secret = unit, reader, secret
+        self.gate = gate or Gate()
         self._lasting: dict[object, tuple[str, Callable[[SpearError], None]]] = {}
 
     def admit(self, authorization: str, *, open_door: bool) -> Caller:

@@ -33,6 +33,7 @@ from spear.services.guides import FleetGuide
 from spear.services.instances import Instances
 from spear.services.journeys import Bounds
 from spear.services.nodes import Nodes, OwnNode
+from spear.services.passes import Passes
 from spear.services.placements import Placements
 from spear.services.runs import Runs, Settings
 from spear.services.tasks import Tasks
@@ -148,7 +149,7 @@ class Node:
     def __init__(self, folder: Path, log, views, reader, fleet, bell, *, blobs, clock, own, elsewhere, **limits):
         self.log, self.views, self.reader, self.fleet, self.blobs, self.clock = log, views, reader, fleet, blobs, clock
         self.unit, self.guests, ids = Unit(log), Guests(), SystemIds()
-        self.nodes = Nodes(self.unit, reader, ids=ids)
+        self.nodes, self.passes = Nodes(self.unit, reader, ids=ids), Passes(b"secret", clock)
         self.placements = Placements(self.unit, fleet, ids=ids, clock=clock, node=own)
         self.tasks, self.contents = Tasks(self.unit, reader, ids=ids), Contents(blobs)
         self.instances = Instances(
@@ -162,7 +163,7 @@ class Node:
         )  # fmt: skip
         self.greenlets: list[gevent.Greenlet] = []
         self.forwards = elsewhere and Forwards(
-            self.unit, guide=FleetGuide(self.placements, self.nodes), nodes=elsewhere, endings=self.endings, bell=bell,
+            self.unit, guide=FleetGuide(self.placements, self.nodes, self.passes), nodes=elsewhere, endings=self.endings, bell=bell,
             bounds=Bounds(8, 8, Limits(wall_ms=200), grace_s=0.2, first_pause_s=0.001), spawn=self.spawn,
         )  # fmt: skip
         self.executions = Executions(

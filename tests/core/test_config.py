@@ -126,6 +126,15 @@ def test_each_key_takes_its_highest_source(write: Write, tmp_path: Path) -> None
     assert found["database.pool_size"] == (10, "default")
 
 
+@pytest.mark.parametrize(
+    ("given", "read"), [("POD_IP", "pod"), ("SPEARLET_ADVERTISE_IP", "own"), ("POD_IP SPEARLET_ADVERTISE_IP", "own")]
+)
+def test_a_node_is_told_its_address_by_its_own_variable_or_by_kubernetes(given: str, read: str) -> None:
+    texts = {"POD_IP": "pod", "SPEARLET_ADVERTISE_IP": "own"}
+    environ = {name: texts[name] for name in given.split()}
+    assert told("--role", "spearlet", environ=environ).spearlet.advertise_ip == read
+
+
 @pytest.mark.parametrize(("role", "folder"), [("sms", ".sms"), ("all", ".sms"), ("spearlet", ".spear")])
 def test_each_role_reads_its_own_home_file(write: Write, tmp_path: Path, role: str, folder: str) -> None:
     for wall_ms, name in enumerate((".sms", ".spear"), start=1):
@@ -307,17 +316,18 @@ def test_a_client_ca_without_tls_is_refused(role: str, door: str) -> None:
 
 
 @pytest.mark.parametrize("given", ["CA CERT", "CA KEY", "CERT KEY"])
-def test_a_certificate_for_the_sms_needs_its_key_and_a_ca(given: str) -> None:
-    environ = {f"SPEARLET_SMS_{name}_PATH": "x" for name in given.split()}
-    told_of = refused("--role", "spearlet", environ=environ)
-    assert "expected nothing, or sms_ca_path, sms_cert_path and sms_key_path together" in told_of
+@pytest.mark.parametrize("peer", ["spearlet.sms_", "nodes."])
+def test_a_certificate_for_another_server_needs_its_key_and_a_ca(peer: str, given: str) -> None:
+    stem = {"spearlet.sms_": "SPEARLET_SMS", "nodes.": "SPEARLET_NODES"}[peer]
+    told_of = refused("--role", "spearlet", environ={f"{stem}_{name}_PATH": "x" for name in given.split()})
+    assert f"expected nothing, or {peer}ca_path, {peer}cert_path and {peer}key_path together" in told_of
 
 
 def test_the_token_for_the_sms_comes_from_a_file_or_from_the_environment_and_is_not_shown(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("spear_secret\n")
     for environ in ({"SPEARLET_SMS_TOKEN_PATH": str(tmp_path / "token")}, {"SPEARLET_SMS_TOKEN": "spear_secret"}):
         config = told("--role", "spearlet", environ=environ)
-        assert token_of(config.spearlet.sms, "spearlet.sms") == "spear_secret"
+        assert token_of(config.spearlet.sms, "spearlet.sms_") == "spear_secret"
         assert "spear_secret" not in repr(config) + config.explained()
     assert told("--role", "sms", environ={"SPEARLET_SMS_TOKEN": "spear_secret"}).spearlet.sms.token == ""
 
@@ -326,7 +336,7 @@ def test_the_token_for_the_sms_comes_from_a_file_or_from_the_environment_and_is_
 def test_a_token_for_the_sms_that_is_none_is_refused_and_not_repeated(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "token").write_bytes(text)
     with pytest.raises(StartupError, match="spearlet.sms_token_path: .* expected one token") as caught:
-        token_of(Credentials(token_path=tmp_path / "token"), "spearlet.sms")
+        token_of(Credentials(token_path=tmp_path / "token"), "spearlet.sms_")
     assert "spear_" not in caught.value.message
 
 

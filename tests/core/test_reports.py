@@ -211,6 +211,7 @@ def test_what_is_sent_on_is_told_where_it_begins_and_what_begins_nowhere_by_its_
         here.executions.request(ORIGIN, here.task(), Call())
         assert [uuid for uuid, _ in there.ran] == [other]
         there.troubles[other].append(FULL)
+        here.nodes.drain(ORIGIN, here.runs.node.uuid, "it would come back here")
         nowhere = here.ask(here.task())
         until(lambda: here.recorded()["ExecutionSpilled"])
         with telling(here, sms, tmp_path) as (_, path):

@@ -113,11 +113,13 @@ def test_a_node_registers_and_then_speaks_for_itself_alone(closed, line):
     stranger = other.RegisterNode(node=PLACE).node_uuid
     with refused(FORBIDDEN, "bound to no node yet"):
         own.Heartbeat(uuid=stranger)
+    assert not own.GetNode(uuid=stranger).token
     uuid = own.RegisterNode(node=PLACE).node_uuid
     assert own.Heartbeat(uuid=uuid.upper()).success
     assert own.UpdateNodeResource(resource={"node_uuid": uuid, "cpu_usage_percent": 1}).success
     assert own.GetNode(uuid=uuid).found
-    for ask in (own.Heartbeat, own.GetNode, own.DeleteNode, own.GetNodeWithResource):
+    assert own.GetNode(uuid=stranger).token.startswith(f"spear_pass.{uuid}.")
+    for ask in (own.Heartbeat, own.DeleteNode, own.GetNodeWithResource):
         with refused(FORBIDDEN, uuid, "speaks for no other"):
             ask(uuid=stranger)
     with refused(FORBIDDEN, "speaks for no other"):

@@ -27,7 +27,11 @@ ROUTES: tuple[tuple[str, str, str], ...] = (
     ("GET", "/api/v1/executions/<execution_id>/logs", "operator client"),
     ("POST", "/api/v1/executions/<execution_id>/terminate", "operator"),
     ("POST", "/api/v1/executions/<execution_id>/streams/session", "operator client"),
-    ("GET", "/api/v1/executions/<execution_id>/streams/ws", "anybody"),  # who brings a session's token, or as below
+    (
+        "GET",
+        "/api/v1/executions/<execution_id>/streams/ws",
+        "anybody",
+    ),  # who brings a session's token, or at a node a pass
     ("GET", "/api/v1/tasks", "operator node client"),
     ("GET", "/api/v1/tasks/<task_id>", "operator node client"),
     ("GET", "/api/v1/tasks/<task_id>/ws", "operator node client"),

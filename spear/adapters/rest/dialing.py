@@ -1,7 +1,9 @@
 """Links to the user streams of executions on other nodes: a WebSocket to the node's own door."""
 
 import socket
+import ssl
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from io import BufferedReader
 from ipaddress import ip_address as parsed
 
@@ -12,6 +14,8 @@ from wsproto.utilities import ProtocolError
 
 from spear.adapters.rest._wire import Line, Wire
 from spear.adapters.rest.websocket import ABNORMAL, TRY_AGAIN, Closed, Message, Say, Socket
+from spear.config import Address
+from spear.errands import NodeAddress
 from spear.errors import Overloaded, Unavailable
 from spear.ports import Bell
 from spear.protocols import ssf
@@ -24,14 +28,16 @@ USUAL_PORT = 8081
 
 
 class NodeStreams:
-    """Opens links; `spawn` runs each one's conversation."""
+    """Opens links, encrypted where there is a `tls`; `spawn` runs each one's conversation."""
 
-    def __init__(self, bell: Bell, *, spawn: Callable[[Callable[[], None]], None]) -> None:
-        self._bell, self._spawn = bell, spawn
+    def __init__(
+        self, bell: Bell, *, spawn: Callable[[Callable[[], None]], None], tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._bell, self._spawn, self._tls = bell, spawn, tls
 
-    def open(self, ip_address: str, http_port: int, execution_id: str) -> "_Link":
-        """Connect to the node's door; raises `Unavailable`."""
-        connection, frames = _dialed(ip_address, http_port or USUAL_PORT, execution_id)
+    def open(self, node: NodeAddress, execution_id: str) -> "_Link":
+        """Connect to the node's HTTP; raises `Unavailable`."""
+        connection, frames = _dialed(replace(node, port=node.port or USUAL_PORT), execution_id, self._tls)
         wire = Wire(connection)
         line = Line(connection, wire, BufferedReader(wire), patience_s=PATIENCE_S, leaving=set())
         link = _Link(Socket(line, most_bytes=MOST_FRAME_BYTES, idle_s=IDLE_S, frames=frames), connection, self._bell)
@@ -80,17 +86,23 @@ class _Link:
         self._there.close()
 
 
-def _dialed(host: str, port: int, execution_id: str) -> tuple[socket.socket, WSConnection]:
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+def _dialed(node: NodeAddress, execution_id: str, tls: ssl.SSLContext | None) -> tuple[socket.socket, WSConnection]:
+    where = str(Address(node.host, node.port))
     try:
-        if parsed(host).is_unspecified:
+        if parsed(node.host).is_unspecified:
             raise OSError("the node gave no address")
-        connection = socket.create_connection((host, port), timeout=PATIENCE_S)
+        connection = _connected(node, tls)
     except (OSError, ValueError) as error:
         raise _cut(where, error) from None
+    shown = [(b"Authorization", f"Bearer {node.token}".encode())] if node.token else []
+    asked = Request(
+        host=where,
+        target=f"/api/v1/executions/{execution_id}/streams/ws",
+        subprotocols=[ssf.PROTOCOL],
+        extra_headers=shown,
+    )
     try:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return connection, _shaken(connection, where, f"/api/v1/executions/{execution_id}/streams/ws")
+        return connection, _shaken(connection, asked)
     except (OSError, ProtocolError, Closed) as error:
         connection.close()
         raise _cut(where, error) from None
@@ -99,13 +111,23 @@ def _dialed(host: str, port: int, execution_id: str) -> tuple[socket.socket, WSC
         raise
 
 
+def _connected(node: NodeAddress, tls: ssl.SSLContext | None) -> socket.socket:
+    plain = socket.create_connection((node.host, node.port), timeout=PATIENCE_S)
+    try:
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return tls.wrap_socket(plain, server_hostname=node.host) if tls else plain
+    except BaseException:
+        plain.close()
+        raise
+
+
 def _cut(where: str, error: Exception) -> Unavailable:
     return Unavailable(f"the streams at {where} cannot be reached: {error}", code="UPSTREAM_WS_FAILED")
 
 
-def _shaken(connection: socket.socket, where: str, target: str) -> WSConnection:
+def _shaken(connection: socket.socket, asked: Request) -> WSConnection:
     frames = WSConnection(CLIENT)
-    connection.sendall(frames.send(Request(host=where, target=target, subprotocols=[ssf.PROTOCOL])))
+    connection.sendall(frames.send(asked))
     while True:
         data = connection.recv(4096)
         frames.receive_data(data or None)

@@ -7,7 +7,7 @@ from spear.services import doors
 from spear.services.tokens import ANYBODY, Caller, Tokens
 
 # Method, who besides an admin, and for `itself` where the message names the node: a node's token speaks for no other.
-# `anybody` needs no token. A method that is not here is for admins. fmt: off
+# `anybody` needs no token, the `fleet` shows a pass. A method that is not here is for admins. fmt: off
 METHODS: tuple[tuple[str, str, str], ...] = (
     ("grpc.health.v1.Health/Check", "anybody", ""),
     ("grpc.health.v1.Health/List", "operator node client", ""),
@@ -18,7 +18,7 @@ METHODS: tuple[tuple[str, str, str], ...] = (
     ("sms.NodeService/DeleteNode", "operator itself", "uuid"),
     ("sms.NodeService/Heartbeat", "operator itself", "uuid"),
     ("sms.NodeService/ListNodes", "operator", ""),
-    ("sms.NodeService/GetNode", "operator itself", "uuid"),
+    ("sms.NodeService/GetNode", "operator node", ""),
     ("sms.NodeService/UpdateNodeResource", "operator itself", "resource.node_uuid"),
     ("sms.NodeService/GetNodeResource", "operator itself", "node_uuid"),
     ("sms.NodeService/ListNodeResources", "operator", ""),
@@ -62,10 +62,10 @@ METHODS: tuple[tuple[str, str, str], ...] = (
     ("spearlet.ObjectService/PinObject", "operator client", ""),
     ("spearlet.ObjectService/UnpinObject", "operator client", ""),
     ("spearlet.ObjectService/DeleteObject", "operator client", ""),
-    ("spearlet.InvocationService/Invoke", "operator client", ""),
-    ("spearlet.ExecutionService/GetExecution", "operator client", ""),
+    ("spearlet.InvocationService/Invoke", "operator client fleet", ""),
+    ("spearlet.ExecutionService/GetExecution", "operator client fleet", ""),
     ("spearlet.ExecutionService/ListExecutions", "operator client", ""),
-    ("spearlet.ExecutionService/TerminateExecution", "operator", ""),
+    ("spearlet.ExecutionService/TerminateExecution", "operator fleet", ""),
     ("spearlet.InstanceService/DestroyInstance", "operator", ""),
 )
 # fmt: on

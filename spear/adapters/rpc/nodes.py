@@ -1,5 +1,6 @@
 """Other nodes as one that forwards executions reaches them: one channel for each, and what goes wrong sorted by what it means."""
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,9 +8,11 @@ from typing import Any
 
 import grpc
 
+from spear.adapters.credentials import Pem
 from spear.adapters.rpc.calls import Message
 from spear.adapters.rpc.errors import CODE_KEY
 from spear.adapters.rpc.generated.spearlet import function_pb2 as pb
+from spear.adapters.rpc.lines import line_to
 from spear.adapters.rpc.server import on_the_hub
 from spear.config import Address
 from spear.domain.node import OutcomeClass
@@ -17,6 +20,7 @@ from spear.errands import Answer, Arrival, Declined, Errand, NodeAddress
 from spear.errors import Unavailable
 from spear.ports import End, Outcome
 
+log = logging.getLogger(__name__)
 _CALL_S = 5.0
 _MOST_CHANNELS = 256
 _OPTIONS = {
@@ -49,15 +53,18 @@ _CLASSES = {
     _Code.FAILED_PRECONDITION: OutcomeClass.REJECTED,
     _Code.ALREADY_EXISTS: OutcomeClass.REJECTED,
     _Code.PERMISSION_DENIED: OutcomeClass.UNAVAILABLE,  # it is this process that is not let in, not its caller
-    _Code.UNAUTHENTICATED: OutcomeClass.UNAVAILABLE,
 }
 
 
 class NodeClients:
-    """Channels to nodes, at most `most` of them open; the one that was not used for longest makes room."""
+    """Channels to nodes, at most `most` of them open; the one that was not used for longest makes room.
 
-    def __init__(self, *, max_message_bytes: int, most: int = _MOST_CHANNELS) -> None:
+    With a `pem` they are encrypted, and nodes whose certificates its CA did not sign are not reached.
+    """
+
+    def __init__(self, *, max_message_bytes: int, pem: Pem | None = None, most: int = _MOST_CHANNELS) -> None:
         on_the_hub()
+        self._pem, self._warned = pem, False
         options = {**_OPTIONS, "grpc.max_receive_message_length": max_message_bytes}
         self._options, self._most = list(options.items()), most
         self._channels: OrderedDict[str, _Channel] = OrderedDict()
@@ -126,7 +133,8 @@ class NodeClients:
                 request_serializer=lambda message: message.SerializeToString(),
                 response_deserializer=answers.FromString,  # type: ignore[attr-defined]
             )
-            under_way = call.future(request, timeout=timeout_s, metadata=metadata)  # a blocking one costs a thread each
+            shown = (("authorization", f"Bearer {node.token}"),) if node.token else ()
+            under_way = call.future(request, timeout=timeout_s, metadata=(*metadata, *shown))  # a blocking one costs a thread each
             try:
                 return under_way.result()
             except grpc.FutureCancelledError:
@@ -140,13 +148,22 @@ class NodeClients:
         found = self._channels.get(address)
         if found is None:
             self._make_room()
-            found = self._channels[address] = _Channel(grpc.insecure_channel(address, options=self._options))
+            found = self._channels[address] = _Channel(self._line_to(node))
         self._channels.move_to_end(address)
         found.users += 1
         try:
             yield found.channel
         finally:
             found.users -= 1
+
+    def _line_to(self, node: NodeAddress) -> grpc.Channel:
+        address = Address(node.host, node.port)
+        if self._pem is None and not address.loopback and not self._warned:
+            log.warning(
+                "calls to node %s at %s cross the network unencrypted; set nodes.ca_path", node.node_uuid, address
+            )
+            self._warned = True
+        return line_to(address, self._options, self._pem)
 
     def _make_room(self) -> None:
         idle = [address for address, channel in self._channels.items() if not channel.users]
@@ -195,6 +212,8 @@ def _sorted(node: NodeAddress, error: Any) -> Declined:
         return Declined(Arrival.REFUSED, _REFUSALS[said], text, said)
     if status is _Code.RESOURCE_EXHAUSTED and "larger than max" in text:
         return Declined(Arrival.REFUSED, OutcomeClass.BAD_REQUEST, text, "TOO_LARGE")
+    if status is _Code.UNAUTHENTICATED:  # whether it has the execution, its door does not tell
+        return Declined(Arrival.UNSENT, OutcomeClass.UNAVAILABLE, text, status.name)
     if status in _CLASSES:
         return Declined(Arrival.REFUSED, _CLASSES[status], text, said or status.name)
     if status is _Code.UNAVAILABLE:

@@ -11,6 +11,7 @@ from spear.adapters.rpc.errors import CODE_KEY
 from spear.adapters.rpc.generated.sms import node_pb2 as pb
 from spear.adapters.rpc.generated.sms import placement_pb2 as places
 from spear.adapters.rpc.generated.sms import task_pb2 as tasks
+from spear.adapters.rpc.lines import line_to
 from spear.adapters.rpc.server import on_the_hub
 from spear.adapters.rpc.services.tasks import described
 from spear.config import Address
@@ -38,13 +39,18 @@ _CHANGES = {tasks.TASK_EVENT_KIND_CREATE: TaskChange.CREATED, tasks.TASK_EVENT_K
 
 
 class SmsClient:
-    """One channel to an SMS; it reconnects by itself, and a call that gets no answer raises `Unavailable`."""
+    """One channel to an SMS; it reconnects by itself, and a call that gets no answer raises `Unavailable`.
 
-    def __init__(self, address: Address, *, token: str = "", pem: Pem | None = None) -> None:
+    `learn` is told the key for the gate of the node that registers or beats here, and the SMS's time in seconds.
+    """
+
+    def __init__(
+        self, address: Address, *, learn: Callable[[bytes, int], None], token: str = "", pem: Pem | None = None
+    ) -> None:
         on_the_hub()
-        self._address = address
+        self._address, self._learn = address, learn
         self._shown = (("authorization", f"Bearer {token}"),) if token else ()
-        self._channel = _channel(str(address), list(_OPTIONS.items()), pem)
+        self._channel = line_to(address, list(_OPTIONS.items()), pem)
 
     def connect(self, timeout_s: float) -> None:
         """Wait for the connection; raises `Unavailable` when there is none within `timeout_s`, `Unauthenticated`."""
@@ -63,6 +69,7 @@ class SmsClient:
             uuid=uuid, ip_address=ip_address, port=port, http_port=http_port, status="online", metadata=metadata
         )
         answer = self.call("NodeService/RegisterNode", pb.RegisterNodeRequest(node=node), pb.RegisterNodeResponse)
+        self._learn(answer.pass_key, 0)
         return str(answer.node_uuid or uuid)
 
     def report(self, uuid: str, numbers: Mapping[str, int | float]) -> None:
@@ -73,6 +80,7 @@ class SmsClient:
             raise NotFound(error.message) if error.code == ANOTHER_NODE else error from None
         if not beat.success:
             raise NotFound.noun("node", uuid)
+        self._learn(beat.pass_key, beat.server_timestamp)
         resource: Message = pb.NodeResource
         request = pb.UpdateNodeResourceRequest(resource=resource(node_uuid=uuid, **numbers))
         self.call("NodeService/UpdateNodeResource", request, pb.UpdateNodeResourceResponse)
@@ -96,16 +104,18 @@ class SmsClient:
         """The id of the SMS's decision, and the best nodes with their scores, best first."""
         request = places.PlaceInvocationRequest(request_id=request_id, task_id=task_id, max_candidates=most)
         answer = self.call("PlacementService/PlaceInvocation", request, places.PlaceInvocationResponse)
-        found = [(NodeAddress(c.node_uuid, c.ip_address, c.port), c.score) for c in answer.candidates]
+        found = [(NodeAddress(c.node_uuid, c.ip_address, c.port, c.token), c.score) for c in answer.candidates]
         return str(answer.decision_id), found
 
     def node(self, node_uuid: str) -> NodeAddress | None:
         """Where the node answers; None for one that is gone or was declared lost."""
         try:
-            found = self.call("NodeService/GetNode", pb.GetNodeRequest(uuid=node_uuid), pb.GetNodeResponse).node
+            told = self.call("NodeService/GetNode", pb.GetNodeRequest(uuid=node_uuid), pb.GetNodeResponse)
         except NotFound:
             return None
-        return NodeAddress(found.uuid, found.ip_address, found.port) if found.status != NodeStatus.OFFLINE else None
+        found = told.node
+        lost = found.status == NodeStatus.OFFLINE
+        return None if lost else NodeAddress(found.uuid, found.ip_address, found.port, told.token)
 
     def tell_outcome(
         self, node_uuid: str, *, decision_id: str, request_id: str, task_id: str, outcome: OutcomeClass, text: str
@@ -173,9 +183,3 @@ class SmsClient:
     def close(self) -> None:
         """Hang up; may be called twice."""
         self._channel.close()
-
-
-def _channel(target: str, options: list[tuple[str, int]], pem: Pem | None) -> grpc.Channel:
-    if pem is None:
-        return grpc.insecure_channel(target, options=options)
-    return grpc.secure_channel(target, grpc.ssl_channel_credentials(pem.ca, pem.key, pem.chain), options=options)

@@ -1,6 +1,6 @@
 """User streams: clients and the guest of an execution exchange SSF frames, one in each binary message.
 
-At a SPEARlet the door is also the way in of its SMS, which brings no session token but, where one is asked for, its own.
+At a SPEARlet the door is also the way in of its SMS, which brings no session's token but a pass.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,15 +14,16 @@ from spear.adapters.rest.schemas import Resource, Taken, Text, answer
 from spear.adapters.rest.server import OPEN
 from spear.adapters.rest.websocket import NORMAL, POLICY, TOO_BIG, TRY_AGAIN, Closed, Hear, Message, Say
 from spear.config import Role
-from spear.domain.token import TokenRole
 from spear.errors import Malformed, Overloaded, TooLarge, Unauthenticated, Unavailable
 from spear.protocols import ssf
+from spear.services import doors
 from spear.services.conversations import Session, Switch
 from spear.services.platform import Platform
 from spear.services.sessions import EXPIRES_IN_MS
 from spear.services.streams import MOST_FRAME_BYTES
 
 MOST_GATEWAY_BYTES = 4 * 1024 * 1024
+_WITHOUT_SESSION = doors.row("operator fleet")
 SessionOut = answer("StreamSession", execution_id=str, token=str, ws_url=str, expires_in_ms=int)
 
 
@@ -79,8 +80,11 @@ def make(platform: Platform) -> Resource:
             raise Unauthenticated("token: missing, expected the token of a session", code="TOKEN_REQUIRED")
         else:
             given = request.environ.get("HTTP_AUTHORIZATION", "")
-            caller = platform.tokens.admit(given, open_door=request.environ.get(OPEN, False))
-            caller.check((TokenRole.OPERATOR,), "the streams of an execution, without a session's token,")
+            what, open_door = (
+                "the streams of an execution, without a session's token,",
+                request.environ.get(OPEN, False),
+            )
+            _WITHOUT_SESSION.admit(platform.tokens, given, what, open_door=open_door)
 
     @api.post("/api/v1/executions/<execution_id>/streams/session")
     @api.answers(SessionOut, refuses=(404, 429))

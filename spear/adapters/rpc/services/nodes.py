@@ -10,6 +10,7 @@ from spear.domain.node import NodeStatus
 from spear.errors import Invalid, NotFound
 from spear.projections import nodes as views
 from spear.projections.nodes import NodeRow, ResourceRow
+from spear.services import doors
 from spear.services.platform import Platform
 
 _ALL = 10_000
@@ -69,7 +70,7 @@ class NodeService:
 
     def __init__(self, platform: Platform) -> None:
         self._nodes, self._reader, self._clock = platform.nodes, platform.reader, platform.clock
-        self._tokens = platform.tokens
+        self._tokens, self._passes = platform.tokens, platform.passes
 
     def register_node(self, request: Message, asked: Asked) -> Message:
         """Add a node, or welcome back the one of this uuid; without a uuid it gets one."""
@@ -79,7 +80,10 @@ class NodeService:
             raise Invalid.field("node.status", node.status, '"online", or "" which means the same')
         token = self._tokens.of_new_node(asked.caller, uuid)
         uuid, _ = self._nodes.register(asked.origin, uuid=uuid, **_described(node), token=token)
-        return pb.RegisterNodeResponse(success=True, message="Node registered successfully", node_uuid=uuid)
+        key = self._passes.key_of(uuid)
+        return pb.RegisterNodeResponse(
+            success=True, message="Node registered successfully", node_uuid=uuid, pass_key=key
+        )
 
     def update_node(self, request: Message, asked: Asked) -> Message:
         """Replace what is known of a node; an empty status stays as it is."""
@@ -97,9 +101,8 @@ class NodeService:
         """The node lives; one that was lost is back."""
         health = text_map("health_info", request.health_info)
         committed = self._nodes.heartbeat(asked.origin, request.uuid, health)
-        return pb.HeartbeatResponse(
-            success=True, message="Heartbeat received", server_timestamp=seconds(committed.time_us)
-        )
+        key, time_s = self._passes.key_of(request.uuid), seconds(committed.time_us)
+        return pb.HeartbeatResponse(success=True, message="Heartbeat received", server_timestamp=time_s, pass_key=key)
 
     def list_nodes(self, request: Message, asked: Asked) -> Message:
         """Nodes in the order they were registered, of one status if one is asked for."""
@@ -107,8 +110,10 @@ class NodeService:
         return pb.ListNodesResponse(nodes=[node_message(row) for row in page.rows])
 
     def get_node(self, request: Message, asked: Asked) -> Message:
-        """One node."""
-        return pb.GetNodeResponse(found=True, node=node_message(self._nodes.get(request.uuid)))
+        """One node, with what the asker may show there."""
+        row = self._nodes.get(request.uuid)
+        token = doors.sent_on(asked.caller, row.uuid, self._passes)
+        return pb.GetNodeResponse(found=True, node=node_message(row), token=token)
 
     def update_node_resource(self, request: Message, asked: Asked) -> Message:
         """Replace what is known of a node's resources."""

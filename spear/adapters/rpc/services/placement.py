@@ -4,6 +4,7 @@ from spear.adapters.rpc.calls import Asked, Message
 from spear.adapters.rpc.checks import text, text_map
 from spear.adapters.rpc.generated.sms import placement_pb2 as pb
 from spear.domain.node import OutcomeClass
+from spear.services import doors
 from spear.services.platform import Platform
 
 _USUAL, _MOST = 3, 1000
@@ -17,6 +18,7 @@ class PlacementService:
 
     def __init__(self, platform: Platform) -> None:
         self._nodes, self._tasks, self._placements = platform.nodes, platform.tasks, platform.placements
+        self._passes = platform.passes
 
     def place_invocation(self, request: Message, asked: Asked) -> Message:
         """The best nodes for a task, best first; a pinned task goes to its node or nowhere."""
@@ -27,9 +29,12 @@ class PlacementService:
             asked.origin, task, request_id=request_id, labels=labels, most=most
         )
         candidates = [
-            pb.NodeCandidate(node_uuid=c.node_uuid, ip_address=c.ip_address, port=c.port, score=score)
+            pb.NodeCandidate(
+                node_uuid=c.node_uuid, ip_address=c.ip_address, port=c.port, score=score,
+                token=doors.sent_on(asked.caller, c.node_uuid, self._passes),
+            )
             for c, score in ranked
-        ]
+        ]  # fmt: skip
         return pb.PlaceInvocationResponse(decision_id=decision_id, candidates=candidates)
 
     def report_invocation_outcome(self, request: Message, asked: Asked) -> Message:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0esms/node.proto\x12\x03sms\"\xe4\x01\n\x04Node\x12\x0c\n\x04uuid\x18\x01 \x01(\t\x12\x12\n\nip_address\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\x05\x12\x0e\n\x06status\x18\x04 \x01(\t\x12\x16\n\x0elast_heartbeat\x18\x05 \x01(\x03\x12\x15\n\rregistered_at\x18\x06 \x01(\x03\x12)\n\x08metadata\x18\x07 \x03(\x0b\x32\x17.sms.Node.MetadataEntry\x12\x11\n\thttp_port\x18\x08 \x01(\x05\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa1\x04\n\x0cNodeResource\x12\x11\n\tnode_uuid\x18\x01 \x01(\t\x12\x19\n\x11\x63pu_usage_percent\x18\x02 \x01(\x01\x12\x1c\n\x14memory_usage_percent\x18\x03 \x01(\x01\x12\x1a\n\x12total_memory_bytes\x18\x04 \x01(\x03\x12\x19\n\x11used_memory_bytes\x18\x05 \x01(\x03\x12\x1e\n\x16\x61vailable_memory_bytes\x18\x06 \x01(\x03\x12\x1a\n\x12\x64isk_usage_percent\x18\x07 \x01(\x01\x12\x18\n\x10total_disk_bytes\x18\x08 \x01(\x03\x12\x17\n\x0fused_disk_bytes\x18\t \x01(\x03\x12 \n\x18network_rx_bytes_per_sec\x18\n \x01(\x03\x12 \n\x18network_tx_bytes_per_sec\x18\x0b \x01(\x03\x12\x17\n\x0fload_average_1m\x18\x0c \x01(\x01\x12\x17\n\x0fload_average_5m\x18\r \x01(\x01\x12\x18\n\x10load_average_15m\x18\x0e \x01(\x01\x12\x12\n\nupdated_at\x18\x0f \x01(\x03\x12\x42\n\x11resource_metadata\x18\x10 \x03(\x0b\x32\'.sms.NodeResource.ResourceMetadataEntry\x1a\x37\n\x15ResourceMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\".\n\x13RegisterNodeRequest\x12\x17\n\x04node\x18\x01 \x01(\x0b\x32\t.sms.Node\"K\n\x14RegisterNodeResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\tnode_uuid\x18\x03 \x01(\t\":\n\x11UpdateNodeRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t\x12\x17\n\x04node\x18\x02 \x01(\x0b\x32\t.sms.Node\"6\n\x12UpdateNodeResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\"!\n\x11\x44\x65leteNodeRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t\"6\n\x12\x44\x65leteNodeResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xa2\x01\n\x10HeartbeatRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t\x12\x11\n\ttimestamp\x18\x02 \x01(\x03\x12:\n\x0bhealth_info\x18\x03 \x03(\x0b\x32%.sms.HeartbeatRequest.HealthInfoEntry\x1a\x31\n\x0fHealthInfoEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"O\n\x11HeartbeatResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x18\n\x10server_timestamp\x18\x03 \x01(\x03\")\n\x10ListNodesRequest\x12\x15\n\rstatus_filter\x18\x01 \x01(\t\"-\n\x11ListNodesResponse\x12\x18\n\x05nodes\x18\x01 \x03(\x0b\x32\t.sms.Node\"\x1e\n\x0eGetNodeRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t\"9\n\x0fGetNodeResponse\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12\x17\n\x04node\x18\x02 \x01(\x0b\x32\t.sms.Node\"@\n\x19UpdateNodeResourceRequest\x12#\n\x08resource\x18\x01 \x01(\x0b\x32\x11.sms.NodeResource\">\n\x1aUpdateNodeResourceResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\"+\n\x16GetNodeResourceRequest\x12\x11\n\tnode_uuid\x18\x01 \x01(\t\"M\n\x17GetNodeResourceResponse\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12#\n\x08resource\x18\x02 \x01(\x0b\x32\x11.sms.NodeResource\".\n\x18ListNodeResourcesRequest\x12\x12\n\nnode_uuids\x18\x01 \x03(\t\"A\n\x19ListNodeResourcesResponse\x12$\n\tresources\x18\x01 \x03(\x0b\x32\x11.sms.NodeResource\"*\n\x1aGetNodeWithResourceRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t\"j\n\x1bGetNodeWithResourceResponse\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12\x17\n\x04node\x18\x02 \x01(\x0b\x32\t.sms.Node\x12#\n\x08resource\x18\x03 \x01(\x0b\x32\x11.sms.NodeResource2\xd1\x05\n\x0bNodeService\x12\x43\n\x0cRegisterNode\x12\x18.sms.RegisterNodeRequest\x1a\x19.sms.RegisterNodeResponse\x12=\n\nUpdateNode\x12\x16.sms.UpdateNodeRequest\x1a\x17.sms.UpdateNodeResponse\x12=\n\nDeleteNode\x12\x16.sms.DeleteNodeRequest\x1a\x17.sms.DeleteNodeResponse\x12:\n\tHeartbeat\x12\x15.sms.HeartbeatRequest\x1a\x16.sms.HeartbeatResponse\x12:\n\tListNodes\x12\x15.sms.ListNodesRequest\x1a\x16.sms.ListNodesResponse\x12\x34\n\x07GetNode\x12\x13.sms.GetNodeRequest\x1a\x14.sms.GetNodeResponse\x12U\n\x12UpdateNodeResource\x12\x1e.sms.UpdateNodeResourceRequest\x1a\x1f.sms.UpdateNodeResourceResponse\x12L\n\x0fGetNodeResource\x12\x1b.sms.GetNodeResourceRequest\x1a\x1c.sms.GetNodeResourceResponse\x12R\n\x11ListNodeResources\x12\x1d.sms.ListNodeResourcesRequest\x1a\x1e.sms.ListNodeResourcesResponse\x12X\n\x13GetNodeWithResource\x12\x1f.sms.GetNodeWithResourceRequest\x1a .sms.GetNodeWithResourceResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0esms/node.proto\x12\x03sms\"\xe4\x01\n\x04Node\x12\x0c\n\x04uuid\x18\x01 \x01(\t\x12\x12\n\nip_address\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\x05\x12\x0e\n\x06status\x18\x04 \x01(\t\x12\x16\n\x0elast_heartbeat\x18\x05 \x01(\x03\x12\x15\n\rregistered_at\x18\x06 \x01(\x03\x12)\n\x08metadata\x18\x07 \x03(\x0b\x32\x17.sms.Node.MetadataEntry\x12\x11\n\thttp_port\x18\x08 \x01(\x05\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa1\x04\n\x0cNodeResource\x12\x11\n\tnode_uuid\x18\x01 \x01(\t\x12\x19\n\x11\x63pu_usage_percent\x18\x02 \x01(\x01\x12\x1c\n\x14memory_usage_percent\x18\x03 \x01(\x01\x12\x1a\n\x12total_memory_bytes\x18\x04 \x01(\x03\x12\x19\n\x11used_memory_bytes\x18\x05 \x01(\x03\x12\x1e\n\x16\x61vailable_memory_bytes\x18\x06 \x01(\x03\x12\x1a\n\x12\x64isk_usage_percent\x18\x07 \x01(\x01\x12\x18\n\x10total_disk_bytes\x18\x08 \x01(\x03\x12\x17\n\x0fused_disk_bytes\x18\t \x01(\x03\x12 \n\x18network_rx_bytes_per_sec\x18\n \x01(\x03\x12 \n\x18network_tx_bytes_per_sec\x18\x0b \x01(\x03\x12\x17\n\x0fload_average_1m\x18\x0c \x01(\x01\x12\x17\n\x0fload_average_5m\x18\r \x01(\x01\x12\x18\n\x10load_average_15m\x18\x0e \x01(\x01\x12\x12\n\nupdated_at\x18\x0f \x01(\x03\x12\x42\n\x11resource_metadata\x18\x10 \x03(\x0b\x32\'.sms.NodeResource.ResourceMetadataEntry\x1a\x37\n\x15ResourceMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\".\n\x13RegisterNodeRequest\x12\x17\n\x04node\x18\x01 \x01(\x0b\x32\t.sms.Node\"]\n\x14RegisterNodeResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\tnode_uuid\x18\x03 \x01(\t\x12\x10\n\x08pass_key\x18\x65 \x01(\x0c\":\n\x11UpdateNodeRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t\x12\x17\n\x04node\x18\x02 \x01(\x0b\x32\t.sms.Node\"6\n\x12UpdateNodeResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\"!\n\x11\x44\x65leteNodeRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t\"6\n\x12\x44\x65leteNodeResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xa2\x01\n\x10HeartbeatRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t\x12\x11\n\ttimestamp\x18\x02 \x01(\x03\x12:\n\x0bhealth_info\x18\x03 \x03(\x0b\x32%.sms.HeartbeatRequest.HealthInfoEntry\x1a\x31\n\x0fHealthInfoEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"a\n\x11HeartbeatResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x18\n\x10server_timestamp\x18\x03 \x01(\x03\x12\x10\n\x08pass_key\x18\x65 \x01(\x0c\")\n\x10ListNodesRequest\x12\x15\n\rstatus_filter\x18\x01 \x01(\t\"-\n\x11ListNodesResponse\x12\x18\n\x05nodes\x18\x01 \x03(\x0b\x32\t.sms.Node\"\x1e\n\x0eGetNodeRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t\"H\n\x0fGetNodeResponse\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12\x17\n\x04node\x18\x02 \x01(\x0b\x32\t.sms.Node\x12\r\n\x05token\x18\x65 \x01(\t\"@\n\x19UpdateNodeResourceRequest\x12#\n\x08resource\x18\x01 \x01(\x0b\x32\x11.sms.NodeResource\">\n\x1aUpdateNodeResourceResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\"+\n\x16GetNodeResourceRequest\x12\x11\n\tnode_uuid\x18\x01 \x01(\t\"M\n\x17GetNodeResourceResponse\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12#\n\x08resource\x18\x02 \x01(\x0b\x32\x11.sms.NodeResource\".\n\x18ListNodeResourcesRequest\x12\x12\n\nnode_uuids\x18\x01 \x03(\t\"A\n\x19ListNodeResourcesResponse\x12$\n\tresources\x18\x01 \x03(\x0b\x32\x11.sms.NodeResource\"*\n\x1aGetNodeWithResourceRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t\"j\n\x1bGetNodeWithResourceResponse\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12\x17\n\x04node\x18\x02 \x01(\x0b\x32\t.sms.Node\x12#\n\x08resource\x18\x03 \x01(\x0b\x32\x11.sms.NodeResource2\xd1\x05\n\x0bNodeService\x12\x43\n\x0cRegisterNode\x12\x18.sms.RegisterNodeRequest\x1a\x19.sms.RegisterNodeResponse\x12=\n\nUpdateNode\x12\x16.sms.UpdateNodeRequest\x1a\x17.sms.UpdateNodeResponse\x12=\n\nDeleteNode\x12\x16.sms.DeleteNodeRequest\x1a\x17.sms.DeleteNodeResponse\x12:\n\tHeartbeat\x12\x15.sms.HeartbeatRequest\x1a\x16.sms.HeartbeatResponse\x12:\n\tListNodes\x12\x15.sms.ListNodesRequest\x1a\x16.sms.ListNodesResponse\x12\x34\n\x07GetNode\x12\x13.sms.GetNodeRequest\x1a\x14.sms.GetNodeResponse\x12U\n\x12UpdateNodeResource\x12\x1e.sms.UpdateNodeResourceRequest\x1a\x1f.sms.UpdateNodeResourceResponse\x12L\n\x0fGetNodeResource\x12\x1b.sms.GetNodeResourceRequest\x1a\x1c.sms.GetNodeResourceResponse\x12R\n\x11ListNodeResources\x12\x1d.sms.ListNodeResourcesRequest\x1a\x1e.sms.ListNodeResourcesResponse\x12X\n\x13GetNodeWithResource\x12\x1f.sms.GetNodeWithResourceRequest\x1a .sms.GetNodeWithResourceResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,45 +48,45 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REGISTERNODEREQUEST']._serialized_start=802
   _globals['_REGISTERNODEREQUEST']._serialized_end=848
   _globals['_REGISTERNODERESPONSE']._serialized_start=850
-  _globals['_REGISTERNODERESPONSE']._serialized_end=925
-  _globals['_UPDATENODEREQUEST']._serialized_start=927
-  _globals['_UPDATENODEREQUEST']._serialized_end=985
-  _globals['_UPDATENODERESPONSE']._serialized_start=987
-  _globals['_UPDATENODERESPONSE']._serialized_end=1041
-  _globals['_DELETENODEREQUEST']._serialized_start=1043
-  _globals['_DELETENODEREQUEST']._serialized_end=1076
-  _globals['_DELETENODERESPONSE']._serialized_start=1078
-  _globals['_DELETENODERESPONSE']._serialized_end=1132
-  _globals['_HEARTBEATREQUEST']._serialized_start=1135
-  _globals['_HEARTBEATREQUEST']._serialized_end=1297
-  _globals['_HEARTBEATREQUEST_HEALTHINFOENTRY']._serialized_start=1248
-  _globals['_HEARTBEATREQUEST_HEALTHINFOENTRY']._serialized_end=1297
-  _globals['_HEARTBEATRESPONSE']._serialized_start=1299
-  _globals['_HEARTBEATRESPONSE']._serialized_end=1378
-  _globals['_LISTNODESREQUEST']._serialized_start=1380
-  _globals['_LISTNODESREQUEST']._serialized_end=1421
-  _globals['_LISTNODESRESPONSE']._serialized_start=1423
-  _globals['_LISTNODESRESPONSE']._serialized_end=1468
-  _globals['_GETNODEREQUEST']._serialized_start=1470
-  _globals['_GETNODEREQUEST']._serialized_end=1500
-  _globals['_GETNODERESPONSE']._serialized_start=1502
-  _globals['_GETNODERESPONSE']._serialized_end=1559
-  _globals['_UPDATENODERESOURCEREQUEST']._serialized_start=1561
-  _globals['_UPDATENODERESOURCEREQUEST']._serialized_end=1625
-  _globals['_UPDATENODERESOURCERESPONSE']._serialized_start=1627
-  _globals['_UPDATENODERESOURCERESPONSE']._serialized_end=1689
-  _globals['_GETNODERESOURCEREQUEST']._serialized_start=1691
-  _globals['_GETNODERESOURCEREQUEST']._serialized_end=1734
-  _globals['_GETNODERESOURCERESPONSE']._serialized_start=1736
-  _globals['_GETNODERESOURCERESPONSE']._serialized_end=1813
-  _globals['_LISTNODERESOURCESREQUEST']._serialized_start=1815
-  _globals['_LISTNODERESOURCESREQUEST']._serialized_end=1861
-  _globals['_LISTNODERESOURCESRESPONSE']._serialized_start=1863
-  _globals['_LISTNODERESOURCESRESPONSE']._serialized_end=1928
-  _globals['_GETNODEWITHRESOURCEREQUEST']._serialized_start=1930
-  _globals['_GETNODEWITHRESOURCEREQUEST']._serialized_end=1972
-  _globals['_GETNODEWITHRESOURCERESPONSE']._serialized_start=1974
-  _globals['_GETNODEWITHRESOURCERESPONSE']._serialized_end=2080
-  _globals['_NODESERVICE']._serialized_start=2083
-  _globals['_NODESERVICE']._serialized_end=2804
+  _globals['_REGISTERNODERESPONSE']._serialized_end=943
+  _globals['_UPDATENODEREQUEST']._serialized_start=945
+  _globals['_UPDATENODEREQUEST']._serialized_end=1003
+  _globals['_UPDATENODERESPONSE']._serialized_start=1005
+  _globals['_UPDATENODERESPONSE']._serialized_end=1059
+  _globals['_DELETENODEREQUEST']._serialized_start=1061
+  _globals['_DELETENODEREQUEST']._serialized_end=1094
+  _globals['_DELETENODERESPONSE']._serialized_start=1096
+  _globals['_DELETENODERESPONSE']._serialized_end=1150
+  _globals['_HEARTBEATREQUEST']._serialized_start=1153
+  _globals['_HEARTBEATREQUEST']._serialized_end=1315
+  _globals['_HEARTBEATREQUEST_HEALTHINFOENTRY']._serialized_start=1266
+  _globals['_HEARTBEATREQUEST_HEALTHINFOENTRY']._serialized_end=1315
+  _globals['_HEARTBEATRESPONSE']._serialized_start=1317
+  _globals['_HEARTBEATRESPONSE']._serialized_end=1414
+  _globals['_LISTNODESREQUEST']._serialized_start=1416
+  _globals['_LISTNODESREQUEST']._serialized_end=1457
+  _globals['_LISTNODESRESPONSE']._serialized_start=1459
+  _globals['_LISTNODESRESPONSE']._serialized_end=1504
+  _globals['_GETNODEREQUEST']._serialized_start=1506
+  _globals['_GETNODEREQUEST']._serialized_end=1536
+  _globals['_GETNODERESPONSE']._serialized_start=1538
+  _globals['_GETNODERESPONSE']._serialized_end=1610
+  _globals['_UPDATENODERESOURCEREQUEST']._serialized_start=1612
+  _globals['_UPDATENODERESOURCEREQUEST']._serialized_end=1676
+  _globals['_UPDATENODERESOURCERESPONSE']._serialized_start=1678
+  _globals['_UPDATENODERESOURCERESPONSE']._serialized_end=1740
+  _globals['_GETNODERESOURCEREQUEST']._serialized_start=1742
+  _globals['_GETNODERESOURCEREQUEST']._serialized_end=1785
+  _globals['_GETNODERESOURCERESPONSE']._serialized_start=1787
+  _globals['_GETNODERESOURCERESPONSE']._serialized_end=1864
+  _globals['_LISTNODERESOURCESREQUEST']._serialized_start=1866
+  _globals['_LISTNODERESOURCESREQUEST']._serialized_end=1912
+  _globals['_LISTNODERESOURCESRESPONSE']._serialized_start=1914
+  _globals['_LISTNODERESOURCESRESPONSE']._serialized_end=1979
+  _globals['_GETNODEWITHRESOURCEREQUEST']._serialized_start=1981
+  _globals['_GETNODEWITHRESOURCEREQUEST']._serialized_end=2023
+  _globals['_GETNODEWITHRESOURCERESPONSE']._serialized_start=2025
+  _globals['_GETNODEWITHRESOURCERESPONSE']._serialized_end=2131
+  _globals['_NODESERVICE']._serialized_start=2134
+  _globals['_NODESERVICE']._serialized_end=2855
 # @@protoc_insertion_point(module_scope)

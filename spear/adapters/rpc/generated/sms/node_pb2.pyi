@@ -83,14 +83,16 @@ class RegisterNodeRequest(_message.Message):
     def __init__(self, node: _Optional[_Union[Node, _Mapping]] = ...) -> None: ...
 
 class RegisterNodeResponse(_message.Message):
-    __slots__ = ("success", "message", "node_uuid")
+    __slots__ = ("success", "message", "node_uuid", "pass_key")
     SUCCESS_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     NODE_UUID_FIELD_NUMBER: _ClassVar[int]
+    PASS_KEY_FIELD_NUMBER: _ClassVar[int]
     success: bool
     message: str
     node_uuid: str
-    def __init__(self, success: _Optional[bool] = ..., message: _Optional[str] = ..., node_uuid: _Optional[str] = ...) -> None: ...
+    pass_key: bytes
+    def __init__(self, success: _Optional[bool] = ..., message: _Optional[str] = ..., node_uuid: _Optional[str] = ..., pass_key: _Optional[bytes] = ...) -> None: ...
 
 class UpdateNodeRequest(_message.Message):
     __slots__ = ("uuid", "node")
@@ -140,14 +142,16 @@ class HeartbeatRequest(_message.Message):
     def __init__(self, uuid: _Optional[str] = ..., timestamp: _Optional[int] = ..., health_info: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class HeartbeatResponse(_message.Message):
-    __slots__ = ("success", "message", "server_timestamp")
+    __slots__ = ("success", "message", "server_timestamp", "pass_key")
     SUCCESS_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     SERVER_TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
+    PASS_KEY_FIELD_NUMBER: _ClassVar[int]
     success: bool
     message: str
     server_timestamp: int
-    def __init__(self, success: _Optional[bool] = ..., message: _Optional[str] = ..., server_timestamp: _Optional[int] = ...) -> None: ...
+    pass_key: bytes
+    def __init__(self, success: _Optional[bool] = ..., message: _Optional[str] = ..., server_timestamp: _Optional[int] = ..., pass_key: _Optional[bytes] = ...) -> None: ...
 
 class ListNodesRequest(_message.Message):
     __slots__ = ("status_filter",)
@@ -168,12 +172,14 @@ class GetNodeRequest(_message.Message):
     def __init__(self, uuid: _Optional[str] = ...) -> None: ...
 
 class GetNodeResponse(_message.Message):
-    __slots__ = ("found", "node")
+    __slots__ = ("found", "node", "token")
     FOUND_FIELD_NUMBER: _ClassVar[int]
     NODE_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
     found: bool
     node: Node
-    def __init__(self, found: _Optional[bool] = ..., node: _Optional[_Union[Node, _Mapping]] = ...) -> None: ...
+    token: str
+    def __init__(self, found: _Optional[bool] = ..., node: _Optional[_Union[Node, _Mapping]] = ..., token: _Optional[str] = ...) -> None: ...
 
 class UpdateNodeResourceRequest(_message.Message):
     __slots__ = ("resource",)

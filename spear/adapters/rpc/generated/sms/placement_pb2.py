@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13sms/placement.proto\x12\x03sms\"\xbd\x01\n\x16PlaceInvocationRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x16\n\x0emax_candidates\x18\x03 \x01(\r\x12\x37\n\x06labels\x18\x04 \x03(\x0b\x32\'.sms.PlaceInvocationRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"S\n\rNodeCandidate\x12\x11\n\tnode_uuid\x18\x01 \x01(\t\x12\x12\n\nip_address\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\x05\x12\r\n\x05score\x18\x04 \x01(\x01\"V\n\x17PlaceInvocationResponse\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12&\n\ncandidates\x18\x02 \x03(\x0b\x32\x12.sms.NodeCandidate\"\xb8\x01\n\x1eReportInvocationOutcomeRequest\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0f\n\x07task_id\x18\x03 \x01(\t\x12\x11\n\tnode_uuid\x18\x04 \x01(\t\x12\x32\n\routcome_class\x18\x05 \x01(\x0e\x32\x1b.sms.InvocationOutcomeClass\x12\x15\n\rerror_message\x18\x06 \x01(\t\"3\n\x1fReportInvocationOutcomeResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x08*\xd5\x02\n\x16InvocationOutcomeClass\x12$\n INVOCATION_OUTCOME_CLASS_UNKNOWN\x10\x00\x12$\n INVOCATION_OUTCOME_CLASS_SUCCESS\x10\x01\x12\'\n#INVOCATION_OUTCOME_CLASS_OVERLOADED\x10\x02\x12(\n$INVOCATION_OUTCOME_CLASS_UNAVAILABLE\x10\x03\x12$\n INVOCATION_OUTCOME_CLASS_TIMEOUT\x10\x04\x12%\n!INVOCATION_OUTCOME_CLASS_REJECTED\x10\x05\x12(\n$INVOCATION_OUTCOME_CLASS_BAD_REQUEST\x10\x06\x12%\n!INVOCATION_OUTCOME_CLASS_INTERNAL\x10\x07\x32\xc6\x01\n\x10PlacementService\x12L\n\x0fPlaceInvocation\x12\x1b.sms.PlaceInvocationRequest\x1a\x1c.sms.PlaceInvocationResponse\x12\x64\n\x17ReportInvocationOutcome\x12#.sms.ReportInvocationOutcomeRequest\x1a$.sms.ReportInvocationOutcomeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13sms/placement.proto\x12\x03sms\"\xbd\x01\n\x16PlaceInvocationRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x16\n\x0emax_candidates\x18\x03 \x01(\r\x12\x37\n\x06labels\x18\x04 \x03(\x0b\x32\'.sms.PlaceInvocationRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"b\n\rNodeCandidate\x12\x11\n\tnode_uuid\x18\x01 \x01(\t\x12\x12\n\nip_address\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\x05\x12\r\n\x05score\x18\x04 \x01(\x01\x12\r\n\x05token\x18\x65 \x01(\t\"V\n\x17PlaceInvocationResponse\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12&\n\ncandidates\x18\x02 \x03(\x0b\x32\x12.sms.NodeCandidate\"\xb8\x01\n\x1eReportInvocationOutcomeRequest\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0f\n\x07task_id\x18\x03 \x01(\t\x12\x11\n\tnode_uuid\x18\x04 \x01(\t\x12\x32\n\routcome_class\x18\x05 \x01(\x0e\x32\x1b.sms.InvocationOutcomeClass\x12\x15\n\rerror_message\x18\x06 \x01(\t\"3\n\x1fReportInvocationOutcomeResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x08*\xd5\x02\n\x16InvocationOutcomeClass\x12$\n INVOCATION_OUTCOME_CLASS_UNKNOWN\x10\x00\x12$\n INVOCATION_OUTCOME_CLASS_SUCCESS\x10\x01\x12\'\n#INVOCATION_OUTCOME_CLASS_OVERLOADED\x10\x02\x12(\n$INVOCATION_OUTCOME_CLASS_UNAVAILABLE\x10\x03\x12$\n INVOCATION_OUTCOME_CLASS_TIMEOUT\x10\x04\x12%\n!INVOCATION_OUTCOME_CLASS_REJECTED\x10\x05\x12(\n$INVOCATION_OUTCOME_CLASS_BAD_REQUEST\x10\x06\x12%\n!INVOCATION_OUTCOME_CLASS_INTERNAL\x10\x07\x32\xc6\x01\n\x10PlacementService\x12L\n\x0fPlaceInvocation\x12\x1b.sms.PlaceInvocationRequest\x1a\x1c.sms.PlaceInvocationResponse\x12\x64\n\x17ReportInvocationOutcome\x12#.sms.ReportInvocationOutcomeRequest\x1a$.sms.ReportInvocationOutcomeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,20 +33,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PLACEINVOCATIONREQUEST_LABELSENTRY']._loaded_options = None
   _globals['_PLACEINVOCATIONREQUEST_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_INVOCATIONOUTCOMECLASS']._serialized_start=634
-  _globals['_INVOCATIONOUTCOMECLASS']._serialized_end=975
+  _globals['_INVOCATIONOUTCOMECLASS']._serialized_start=649
+  _globals['_INVOCATIONOUTCOMECLASS']._serialized_end=990
   _globals['_PLACEINVOCATIONREQUEST']._serialized_start=29
   _globals['_PLACEINVOCATIONREQUEST']._serialized_end=218
   _globals['_PLACEINVOCATIONREQUEST_LABELSENTRY']._serialized_start=173
   _globals['_PLACEINVOCATIONREQUEST_LABELSENTRY']._serialized_end=218
   _globals['_NODECANDIDATE']._serialized_start=220
-  _globals['_NODECANDIDATE']._serialized_end=303
-  _globals['_PLACEINVOCATIONRESPONSE']._serialized_start=305
-  _globals['_PLACEINVOCATIONRESPONSE']._serialized_end=391
-  _globals['_REPORTINVOCATIONOUTCOMEREQUEST']._serialized_start=394
-  _globals['_REPORTINVOCATIONOUTCOMEREQUEST']._serialized_end=578
-  _globals['_REPORTINVOCATIONOUTCOMERESPONSE']._serialized_start=580
-  _globals['_REPORTINVOCATIONOUTCOMERESPONSE']._serialized_end=631
-  _globals['_PLACEMENTSERVICE']._serialized_start=978
-  _globals['_PLACEMENTSERVICE']._serialized_end=1176
+  _globals['_NODECANDIDATE']._serialized_end=318
+  _globals['_PLACEINVOCATIONRESPONSE']._serialized_start=320
+  _globals['_PLACEINVOCATIONRESPONSE']._serialized_end=406
+  _globals['_REPORTINVOCATIONOUTCOMEREQUEST']._serialized_start=409
+  _globals['_REPORTINVOCATIONOUTCOMEREQUEST']._serialized_end=593
+  _globals['_REPORTINVOCATIONOUTCOMERESPONSE']._serialized_start=595
+  _globals['_REPORTINVOCATIONOUTCOMERESPONSE']._serialized_end=646
+  _globals['_PLACEMENTSERVICE']._serialized_start=993
+  _globals['_PLACEMENTSERVICE']._serialized_end=1191
 # @@protoc_insertion_point(module_scope)

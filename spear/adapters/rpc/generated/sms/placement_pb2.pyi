@@ -46,16 +46,18 @@ class PlaceInvocationRequest(_message.Message):
     def __init__(self, request_id: _Optional[str] = ..., task_id: _Optional[str] = ..., max_candidates: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class NodeCandidate(_message.Message):
-    __slots__ = ("node_uuid", "ip_address", "port", "score")
+    __slots__ = ("node_uuid", "ip_address", "port", "score", "token")
     NODE_UUID_FIELD_NUMBER: _ClassVar[int]
     IP_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     PORT_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
     node_uuid: str
     ip_address: str
     port: int
     score: float
-    def __init__(self, node_uuid: _Optional[str] = ..., ip_address: _Optional[str] = ..., port: _Optional[int] = ..., score: _Optional[float] = ...) -> None: ...
+    token: str
+    def __init__(self, node_uuid: _Optional[str] = ..., ip_address: _Optional[str] = ..., port: _Optional[int] = ..., score: _Optional[float] = ..., token: _Optional[str] = ...) -> None: ...
 
 class PlaceInvocationResponse(_message.Message):
     __slots__ = ("decision_id", "candidates")
