@@ -36,7 +36,7 @@ class Roster:
         self._closed_for: Counter[Reason] = Counter()
         self._offering: dict[Feature, set[str]] = {}
         self._due: list[tuple[int, str]] = []
-        self.slots = 0  # of all nodes that take work or are merely full
+        self._slots = 0  # of all nodes that take work or are merely full
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -45,6 +45,11 @@ class Roster:
         """What is known of a node."""
         entry = self._entries.get(node_uuid)
         return entry.candidate if entry else None
+
+    def slots(self, *, without: str = "") -> int:
+        """How many executions the nodes that take work, or are merely full, have slots for; all but one node's."""
+        left_out = self._entries.get(without)
+        return self._slots - (_slots(left_out) if left_out else 0)
 
     def put(self, candidate: Candidate, *, now_us: int) -> None:
         """A node is new or changed."""
@@ -149,7 +154,7 @@ class Roster:
 
     def _take_out(self, old: Entry, new: Entry | None) -> None:
         uuid = old.candidate.node_uuid
-        self.slots -= _slots(old)
+        self._slots -= _slots(old)
         if old.closed is not None:
             self._closed_for[old.closed] -= 1
             if new is None or new.closed is None:
@@ -165,7 +170,7 @@ class Roster:
 
     def _put_in(self, new: Entry, old: Entry | None) -> None:
         uuid = new.candidate.node_uuid
-        self.slots += _slots(new)
+        self._slots += _slots(new)
         if new.closed is not None:
             self._closed_for[new.closed] += 1
             if old is None or old.closed is None:

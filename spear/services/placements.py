@@ -18,7 +18,7 @@ from spear.ports import Clock, Ids
 from spear.projections.executions import ExecutionRow
 from spear.projections.fleet import Fleet
 from spear.projections.tasks import TaskRow
-from spear.scheduling.placement import Candidate, Decision, Ranked, Reason, Refused, Want, slots_of
+from spear.scheduling.placement import Candidate, Decision, Ranked, Reason, Refused, Want
 from spear.services.nodes import OwnNode
 from spear.services.unit import Unit, as_uuid
 
@@ -120,9 +120,8 @@ class Placements:
     @property
     def slots(self) -> int:
         """How many executions the other nodes that take work have slots for."""
-        self._fleet.catch_up(now_us := self._clock.now_us())
-        own = self._fleet.get(self._node.uuid, now_us=now_us)
-        return self._fleet.roster.slots - (slots_of(own) if own else 0)
+        self._fleet.catch_up(self._clock.now_us())
+        return self._fleet.roster.slots(without=self._node.uuid)
 
     def elsewhere(self, task: TaskRow, *, pinned: str = "") -> Choice:
         """The best other node for the task; one that just failed is none."""

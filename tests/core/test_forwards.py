@@ -389,6 +389,15 @@ def test_what_no_other_node_takes_comes_back_and_waits_for_a_place_here(tmp_path
         assert idle(here)
 
 
+def test_a_drained_node_sends_everything_on(tmp_path, there):
+    with node(tmp_path, own="", elsewhere=there) as here:
+        own, other = here.join(), here.join()
+        here.runs.node.uuid = own
+        here.nodes.drain(ORIGIN, own, "a new kernel")
+        assert here.forwards.guide.slots  # the others are looked for now
+        assert [run(here).node_uuid for _ in range(2)] == [other] * 2
+
+
 @pytest.mark.parametrize("why", ["full", "drained"])
 def test_a_node_that_takes_nothing_new_still_tells_of_what_it_has(tmp_path, why):
     with node(tmp_path, max_concurrent=1, queue_limit=0) as here:

@@ -134,7 +134,9 @@ class NodeClients:
                 response_deserializer=answers.FromString,  # type: ignore[attr-defined]
             )
             shown = (("authorization", f"Bearer {node.token}"),) if node.token else ()
-            under_way = call.future(request, timeout=timeout_s, metadata=(*metadata, *shown))  # a blocking one costs a thread each
+            under_way = call.future(
+                request, timeout=timeout_s, metadata=(*metadata, *shown)
+            )  # a blocking one costs a thread each
             try:
                 return under_way.result()
             except grpc.FutureCancelledError:
