@@ -20,13 +20,17 @@ _WIRES_A_ROUND = 6
 
 @dataclass(frozen=True, order=True)
 class Fault:
-    """Something that happens `at_s` seconds after the beginning and is mended `for_s` later."""
+    """Something that happens `at_s` seconds after the beginning and is mended `for_s` later.
+
+    `left` are the bytes after which a wire tears; `rash` that a process may be met before it served anybody.
+    """
 
     at_s: float
     deed: str
     whom: str
     for_s: float
     left: int
+    rash: bool
 
     def __str__(self) -> str:
         return f"{self.at_s:7.2f} s {self.deed} {self.whom}, {self.for_s:.2f} s"
@@ -38,8 +42,10 @@ def schedule(seed: int, seconds: float) -> list[Fault]:
     while at_s < seconds:
         for deed, whom in _round(random):
             for_s = random.uniform(0.1, 2.0) * random.choice((1, 1, 1, 2))
-            faults.append(Fault(round(at_s, 2), deed, whom, round(for_s, 2), random.randrange(4000)))
-            at_s += random.uniform(0.1, 0.9)
+            faults.append(
+                Fault(round(at_s, 2), deed, whom, round(for_s, 2), random.randrange(4000), random.random() < 0.2)
+            )
+            at_s += random.uniform(0.1, 1.1)
     return [fault for fault in faults if fault.at_s < seconds]
 
 
@@ -57,7 +63,7 @@ def bring(faults: list[Fault], fleet: Fleet) -> Counter[str]:
         time.sleep(max(began + at_s - time.monotonic(), 0))
         if mends:
             _mend(fleet, fault)
-        else:
+        elif fault.rash or fault.whom in fleet.wires or fleet.kept[fault.whom].served:
             _do(fleet, fault)
             done[fault.deed] += 1
     for wire in fleet.wires.values():

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -17,7 +18,7 @@ from tests.chaos._wires import Wire
 from tests.server import Server, eventually
 
 NODES = ("one", "two", "three")
-_AGAIN_S, _VOUCH_S = 0.2, 0.5
+_LOOK_S, _AGAIN_S, _VOUCH_S = 0.05, 0.2, 0.5
 
 
 class Kept:
@@ -25,6 +26,7 @@ class Kept:
 
     def __init__(self, server: Server) -> None:
         self.server, self.kills, self.ended = server, 0, Counter[int]()
+        self.served = False  # since it was started last
         self._wanted, self._over = threading.Event(), threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._keep)
@@ -33,8 +35,10 @@ class Kept:
 
     def _keep(self) -> None:
         while self._wanted.wait() and not self._over.is_set():
-            self._process = self.server.spawn()
-            status = self._process.wait()
+            self.served, self._process = False, self.server.spawn()
+            while (status := self._process.poll()) is None:
+                self.served = self.served or self.server.is_ready()
+                time.sleep(_LOOK_S)
             self.ended[status] += 1
             if status > 0:
                 self._over.wait(_AGAIN_S)
