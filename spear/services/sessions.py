@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from spear.errors import Forbidden, Overloaded, Unauthenticated
 from spear.ports import Clock
+from spear.services.tokens import Caller
 
 EXPIRES_IN_MS = 60_000
 MOST = 10_000
@@ -14,6 +15,7 @@ MOST = 10_000
 class _Session(NamedTuple):
     execution_id: str
     expires_us: int
+    caller: Caller
 
 
 class Sessions:
@@ -23,7 +25,7 @@ class Sessions:
         self._secret, self._clock = secret, clock
         self._good: dict[bytes, _Session] = {}  # in the order in which they expire
 
-    def issue(self, execution_id: str) -> str:
+    def issue(self, execution_id: str, caller: Caller) -> str:
         """A new token; raises `Overloaded` when too many wait to be used."""
         now_us = self._clock.now_us()
         while self._good and (oldest := next(iter(self._good.items())))[1].expires_us <= now_us:
@@ -31,11 +33,11 @@ class Sessions:
         if len(self._good) >= MOST:
             raise Overloaded(f"{MOST} session tokens wait to be used, which is the limit; try again later")
         token = self._secret()
-        self._good[_hash(token)] = _Session(execution_id, now_us + EXPIRES_IN_MS * 1000)
+        self._good[_hash(token)] = _Session(execution_id, now_us + EXPIRES_IN_MS * 1000, caller)
         return token
 
-    def redeem(self, token: str, execution_id: str) -> None:
-        """Use a token up; raises `Unauthenticated`, and `Forbidden` for one of another execution, which stays good."""
+    def redeem(self, token: str, execution_id: str) -> Caller:
+        """Use a token up; who asked for it. Raises `Unauthenticated`, and `Forbidden` for one of another execution, which stays good."""
         found = self._good.get(_hash(token))
         if found is None or found.expires_us <= self._clock.now_us():
             raise Unauthenticated(
@@ -44,6 +46,7 @@ class Sessions:
         if found.execution_id != execution_id:
             raise Forbidden("token: it is for another execution", code="TOKEN_FORBIDDEN")
         del self._good[_hash(token)]
+        return found.caller
 
 
 def _hash(token: str) -> bytes:

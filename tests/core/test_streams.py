@@ -12,6 +12,7 @@ from spear.services import streams
 from spear.services.pipes import Pipe
 from spear.services.sessions import EXPIRES_IN_MS, Sessions
 from spear.services.streams import Attachment
+from spear.services.tokens import ANYBODY
 from tests.crash._support import SteadyClock
 
 
@@ -84,7 +85,7 @@ def sessions(clock):
 
 
 def test_a_token_is_good_once_for_its_execution_and_not_after_a_minute(sessions, clock):
-    token, late = sessions.issue("a"), sessions.issue("a")
+    token, late = sessions.issue("a", ANYBODY), sessions.issue("a", ANYBODY)
     with pytest.raises(Forbidden):
         sessions.redeem(token, "b")
     sessions.redeem(token, "a")
@@ -99,9 +100,9 @@ def test_a_token_is_good_once_for_its_execution_and_not_after_a_minute(sessions,
 def test_tokens_that_nobody_uses_are_bounded_and_make_room_when_they_expire(sessions, clock, monkeypatch):
     monkeypatch.setattr("spear.services.sessions.MOST", 3)
     for _ in range(3):
-        sessions.issue("a")
+        sessions.issue("a", ANYBODY)
     with pytest.raises(Overloaded):
-        sessions.issue("a")
+        sessions.issue("a", ANYBODY)
     clock.time_us += EXPIRES_IN_MS * 1000
-    sessions.issue("a")
+    sessions.issue("a", ANYBODY)
     assert len(sessions._good) == 1

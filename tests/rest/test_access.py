@@ -9,11 +9,13 @@ from uuid import uuid4
 
 import pytest
 import requests
+import websocket
 
 from spear.adapters.rest.access import ROUTES, markdown
 from spear.domain.token import TokenRole
 from tests.closed import Closed
-from tests.rest._sockets import HANDSHAKE, Raw
+from tests.rest._sockets import HANDSHAKE, PONG, Raw, dial
+from tests.rest._sockets import closed as ended
 from tests.rest.conftest import NODE, done, refused
 from tests.server import ROOT, Server, events_of, eventually
 
@@ -175,6 +177,38 @@ def test_a_revoked_token_ends_the_streams_that_it_opened_and_no_others(closed: C
         assert last.startswith(b"data: ") and b"UNAUTHENTICATED" in last
         closed.issued("later", "client")
         assert next(line for line in kept.iter_lines(chunk_size=1) if b'"later"' in line)
+
+
+@pytest.mark.parametrize("path", ["/api/v1/events/ws", "/api/v1/tasks/{task}/ws", "/e/talks/ws", "session"])
+def test_a_revoked_token_ends_the_websockets_that_it_opened_and_no_others(closed: Closed, path: str) -> None:
+    admin, name = closed.tokens["admin"], f"ws{path.count('/')}{len(path)}"
+    leaver = closed.issued(name, "operator")
+    closed.session.headers["Authorization"] = f"Bearer {admin}"
+    task = closed.register("loop")
+    if path == "/e/talks/ws":
+        closed.register("loop", endpoint="talks")
+    execution = closed.run(task, mode="async").json()["execution_id"]
+
+    def opened(token: str) -> websocket.WebSocket:
+        shown = {"header": {"Authorization": f"Bearer {token}"}}
+        if path != "session":
+            return dial(closed, path.format(task=task), **shown)
+        told = closed.as_(token, "POST", f"/api/v1/executions/{execution}/streams/session").json()
+        return dial(closed, "/" + told["ws_url"].split("/", 3)[3])
+
+    lost, kept = opened(leaver), opened(admin)
+    try:
+        done(closed.as_(admin, "DELETE", f"/api/v1/tokens/{name}"))
+        assert ended(lost) == (1008, "authorization: the token is unknown or was revoked")
+        kept.ping()
+        while kept.recv_data(control_frame=True)[0] != PONG:
+            pass
+    finally:
+        lost.shutdown()
+        kept.shutdown()
+        closed.as_(admin, "DELETE", f"/api/v1/tasks/{task}")
+        closed.as_(admin, "POST", f"/api/v1/executions/{execution}/terminate")
+        del closed.session.headers["Authorization"]
 
 
 def test_a_revoked_token_ends_a_stream_whose_reader_takes_nothing(closed: Closed) -> None:

@@ -4,6 +4,7 @@ import re
 from base64 import b64decode
 from binascii import Error
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import wraps
 from typing import Any
 
@@ -11,12 +12,13 @@ import msgspec
 from flask import Response, after_this_request, request
 from wsproto.utilities import generate_accept_token
 
-from spear.adapters.rest.requests import Environ
+from spear.adapters.rest.requests import Environ, caller
 from spear.adapters.rest.schemas import AT_THE_DOOR, Resource, V, errors
 from spear.adapters.rest.server import LEAVE
-from spear.adapters.rest.websocket import INTERNAL, TRY_AGAIN, Closed, Hear, Message, Say, Socket, deaf
+from spear.adapters.rest.websocket import INTERNAL, POLICY, TRY_AGAIN, Closed, Hear, Message, Say, Socket, deaf
 from spear.config import Http
-from spear.errors import CursorGap, CursorReset, Malformed, Overloaded, SpearError, Unavailable
+from spear.errors import CursorGap, CursorReset, Malformed, Overloaded, SpearError, Unauthenticated, Unavailable
+from spear.services.tokens import Caller, Tokens
 
 MOST = 256
 MOST_HEARD_BYTES = 4096
@@ -25,7 +27,12 @@ _VERSION = "13"
 _BEARER = "bearer."
 _OFFERED = "HTTP_SEC_WEBSOCKET_PROTOCOL"
 _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
-_ENDINGS: dict[type[SpearError], int] = {CursorReset: LOST, CursorGap: LOST, Unavailable: TRY_AGAIN}
+_ENDINGS: dict[type[SpearError], int] = {
+    CursorReset: LOST,
+    CursorGap: LOST,
+    Unavailable: TRY_AGAIN,
+    Unauthenticated: POLICY,
+}
 
 
 def bring_token(environ: Environ) -> None:
@@ -89,18 +96,28 @@ def _nothing() -> None:
 
 
 class Sockets:
-    """The conversations of one kind that are open now: at most `most`, in `protocol` when it is offered."""
+    """The conversations of one kind that are open now: at most `most`, in `protocol` when it is offered.
 
-    def __init__(self, limits: Http, *, protocol: str, most_bytes: int = MOST_HEARD_BYTES, most: int = MOST) -> None:
+    One whose token is revoked ends with code 1008.
+    """
+
+    def __init__(
+        self, limits: Http, tokens: Tokens, *, protocol: str, most_bytes: int = MOST_HEARD_BYTES, most: int = MOST
+    ) -> None:
         self._limits, self._protocol, self._most_bytes, self._most = limits, protocol, most_bytes, most
-        self._open = 0
+        self._tokens, self._open = tokens, 0
 
-    def answer(self, say: Say, hear: Hear = deaf, *, done: Callable[[], None] = _nothing) -> Response:
-        """Begin a conversation, and call `done` when it is over; raises `Overloaded` when too many are open."""
+    def answer(
+        self, say: Say, hear: Hear = deaf, *, done: Callable[[], None] = _nothing, of: Caller | None = None
+    ) -> Response:
+        """Begin a conversation, and call `done` when it is over; raises `Overloaded` when too many are open.
+
+        It is the caller's, or `of` whom the caller stands for.
+        """
         if self._open >= self._most:
             done()
             raise Overloaded(f"{self._open} WebSockets are open, which is the limit; try again later", retry_after_s=5)
-        return _Upgraded(self, say, hear, done)
+        return _Upgraded(self, say, hear, done, of or caller())
 
     def _head(self, environ: Environ, response: Response) -> bytes:
         headers = {
@@ -121,12 +138,23 @@ class Sockets:
         try:
             line.write(self._head(environ, response))
             socket = Socket(line, most_bytes=self._most_bytes, idle_s=self._limits.idle_timeout_s)
-            socket.converse(_guarded(response.say), response.hear)
+            self._converse(socket, response)
         except OSError:
             return  # it went away before it was answered
         finally:
             self._open -= 1
             response.done()
+
+    def _converse(self, socket: Socket, response: "_Upgraded") -> None:
+        def cut(error: SpearError) -> None:
+            socket.end(Closed(_ENDINGS.get(type(error), INTERNAL), error.message))
+
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._tokens.while_good(response.caller, cut))
+            except Unauthenticated as error:
+                cut(error)
+            socket.converse(_guarded(response.say), response.hear)
 
 
 def _guarded(say: Say) -> Say:
@@ -145,9 +173,9 @@ def told(error: SpearError) -> Message:
 class _Upgraded(Response):
     """An answer that is a conversation: it is held when the request is done with."""
 
-    def __init__(self, sockets: Sockets, say: Say, hear: Hear, done: Callable[[], None]) -> None:
+    def __init__(self, sockets: Sockets, say: Say, hear: Hear, done: Callable[[], None], of: Caller) -> None:
         super().__init__(status=101)
-        self._sockets, self.say, self.hear, self.done = sockets, say, hear, done
+        self._sockets, self.say, self.hear, self.done, self.caller = sockets, say, hear, done, of
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterator[bytes]:
         self._sockets.hold(environ, self)

@@ -100,7 +100,7 @@ def make(platform: Platform) -> Resource:
     """The route /api/v1/events."""
     api = Resource("events", __name__, url_prefix="/api/v1/events", description="Everything that happened")
     log, open_streams = platform.log, sse.Streams(platform.tokens)
-    sockets = upgrade.Sockets(platform.config.http, protocol=PROTOCOL)
+    sockets = upgrade.Sockets(platform.config.http, platform.tokens, protocol=PROTOCOL)
 
     def begin(query: dict[str, Any]) -> Cursor:
         chosen = filter_of(query["type"], query["noun"], query["id"])

@@ -9,7 +9,7 @@ from typing import Any
 from flask import Response, request
 
 from spear.adapters.rest import upgrade
-from spear.adapters.rest.requests import origin
+from spear.adapters.rest.requests import caller, origin
 from spear.adapters.rest.schemas import Resource, Taken, Text, answer
 from spear.adapters.rest.server import OPEN
 from spear.adapters.rest.websocket import NORMAL, POLICY, TOO_BIG, TRY_AGAIN, Closed, Hear, Message, Say
@@ -21,6 +21,7 @@ from spear.services.conversations import Session, Switch
 from spear.services.platform import Platform
 from spear.services.sessions import EXPIRES_IN_MS
 from spear.services.streams import MOST_FRAME_BYTES
+from spear.services.tokens import Caller
 
 MOST_GATEWAY_BYTES = 4 * 1024 * 1024
 _WITHOUT_SESSION = doors.row("operator fleet")
@@ -66,32 +67,28 @@ def _ws_url(path: str, token: str) -> str:
 def make(platform: Platform) -> Resource:
     """The routes of user streams, and /e/<endpoint>/ws."""
     api = Resource("streams", __name__, description="Talk to agents that run")
-    http, executions = platform.config.http, platform.executions
-    sessions = upgrade.Sockets(http, protocol=ssf.PROTOCOL, most_bytes=MOST_FRAME_BYTES)
-    gateways = upgrade.Sockets(http, protocol=ssf.PROTOCOL, most_bytes=MOST_GATEWAY_BYTES)
+    http, tokens, executions = platform.config.http, platform.tokens, platform.executions
+    sessions = upgrade.Sockets(http, tokens, protocol=ssf.PROTOCOL, most_bytes=MOST_FRAME_BYTES)
+    gateways = upgrade.Sockets(http, tokens, protocol=ssf.PROTOCOL, most_bytes=MOST_GATEWAY_BYTES)
 
-    def talk(sockets: upgrade.Sockets, to: Session | Switch) -> Response:
-        return sockets.answer(_said(to.frames()), _hearing(to.hear), done=to.close)
+    def talk(sockets: upgrade.Sockets, to: Session | Switch, of: Caller) -> Response:
+        return sockets.answer(_said(to.frames()), _hearing(to.hear), done=to.close, of=of)
 
-    def admit(token: str, execution_id: str) -> None:
+    def admit(token: str, execution_id: str) -> Caller:
         if token:
-            platform.sessions.redeem(token, execution_id)
-        elif platform.config.role is not Role.SPEARLET:
+            return platform.sessions.redeem(token, execution_id)
+        if platform.config.role is not Role.SPEARLET:
             raise Unauthenticated("token: missing, expected the token of a session", code="TOKEN_REQUIRED")
-        else:
-            given = request.environ.get("HTTP_AUTHORIZATION", "")
-            what, open_door = (
-                "the streams of an execution, without a session's token,",
-                request.environ.get(OPEN, False),
-            )
-            _WITHOUT_SESSION.admit(platform.tokens, given, what, open_door=open_door)
+        given, open_door = request.environ.get("HTTP_AUTHORIZATION", ""), request.environ.get(OPEN, False)
+        what = "the streams of an execution, without a session's token,"
+        return _WITHOUT_SESSION.admit(tokens, given, what, open_door=open_door)
 
     @api.post("/api/v1/executions/<execution_id>/streams/session")
     @api.answers(SessionOut, refuses=(404, 429))
     def begin(execution_id: str) -> Any:
         """A token that opens the execution's streams once, within a minute."""
         known = executions.get(execution_id).execution_id
-        token = platform.sessions.issue(known)
+        token = platform.sessions.issue(known, caller())
         url = _ws_url(f"/api/v1/executions/{known}/streams/ws", token)
         return {"execution_id": known, "token": token, "ws_url": url, "expires_in_ms": EXPIRES_IN_MS}
 
@@ -100,8 +97,8 @@ def make(platform: Platform) -> Resource:
     @api.query(SessionQuery)
     def join(query: dict[str, Any], execution_id: str) -> Response:
         """The streams of one execution; over when it ends."""
-        admit(query["token"], execution_id)
-        return talk(sessions, Session(platform.streams, executions.get(execution_id)))
+        of = admit(query["token"], execution_id)
+        return talk(sessions, Session(platform.streams, executions.get(execution_id)), of)
 
     @api.get("/e/<endpoint>/ws")
     @upgrade.required(api, refuses=(404, 503, 504))
@@ -109,6 +106,6 @@ def make(platform: Platform) -> Resource:
         """The streams of an endpoint's executions; one is started when none runs."""
         if platform.following is not None:
             raise platform.following.refusal()
-        return talk(gateways, platform.endpoints.open(origin(), endpoint))
+        return talk(gateways, platform.endpoints.open(origin(), endpoint), caller())
 
     return api

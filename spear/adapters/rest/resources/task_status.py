@@ -66,7 +66,8 @@ def _message(task: dict[str, Any] | None, event: dict[str, Any] | None, cursor: 
 def make(platform: Platform) -> Resource:
     """The route /api/v1/tasks/<task_id>/ws."""
     api = Resource("task_status", __name__, url_prefix="/api/v1/tasks", description="How tasks fare")
-    status, sockets = _Status(platform), upgrade.Sockets(platform.config.http, protocol=PROTOCOL)
+    status = _Status(platform)
+    sockets = upgrade.Sockets(platform.config.http, platform.tokens, protocol=PROTOCOL)
 
     @api.get("/<task_id>/ws")
     @upgrade.required(api, refuses=(404, 422))
