@@ -222,6 +222,21 @@ def test_a_node_that_is_away_is_passed_over(sms: Server, nodes: tuple[Server, Se
         best.start()
 
 
+def test_a_node_that_is_back_is_reached_at_once(sms: Server, nodes: tuple[Server, Server]) -> None:
+    best, _ = nodes
+    hello = sms.register("hello")
+    best.kill()
+    try:
+        for _ in range(3):  # each fails to reach it
+            assert sms.run(hello).json()["status"] == "completed"
+            report_success(sms, best)
+    finally:
+        best.start()
+    found = sms.run(hello, node_uuid=uuid_of(best)).json()
+    placed = sms.get(f"/api/v1/executions/{found['execution_id']}/placement").json()
+    assert (found["status"], found["node_uuid"], placed["hops"]) == ("completed", uuid_of(best), [])
+
+
 def test_an_idempotency_key_names_one_run_in_the_whole_fleet(sms: Server, nodes: tuple[Server, Server]) -> None:
     sms.register("echo", endpoint="once")
     answers = [sms.post("/e/once", data=b"x", headers={"Idempotency-Key": "k"}) for _ in range(2)]

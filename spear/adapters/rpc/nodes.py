@@ -29,6 +29,7 @@ _OPTIONS = {
     "grpc.initial_reconnect_backoff_ms": 100,
     "grpc.min_reconnect_backoff_ms": 2_000,  # also how long one attempt to connect may take
     "grpc.max_reconnect_backoff_ms": 2_000,
+    "grpc.use_local_subchannel_pool": 1,  # else a new channel waits as long as the one before it would
 }
 _NEVER_LEFT = ("failed to connect", "connections to all backends failing", "errors resolving")
 _ENDS = {
@@ -155,8 +156,15 @@ class NodeClients:
         found.users += 1
         try:
             yield found.channel
+        except grpc.RpcError as error:
+            if _never_left(error) and self._channels.get(address) is found:
+                del self._channels[address]  # it would wait before it tries again; the next one tries at once
+                found.given_up = True
+            raise
         finally:
             found.users -= 1
+            if found.given_up and not found.users:
+                found.channel.close()
 
     def _line_to(self, node: NodeAddress) -> grpc.Channel:
         address = Address(node.host, node.port)
@@ -182,7 +190,7 @@ class _Channel:
     """A channel and how many calls use it."""
 
     def __init__(self, channel: Any) -> None:
-        self.channel, self.users = channel, 0
+        self.channel, self.users, self.given_up = channel, 0, False
 
 
 def _answer(node: NodeAddress, told: Message) -> Answer | Declined:
@@ -208,6 +216,11 @@ def _said(error: Any) -> str:
     return str(dict(error.trailing_metadata() or ()).get(CODE_KEY, ""))
 
 
+def _never_left(error: Any) -> bool:
+    """Whether there was no connection that it could have taken."""
+    return error.code() is _Code.UNAVAILABLE and any(words in (error.details() or "") for words in _NEVER_LEFT)
+
+
 def _sorted(node: NodeAddress, error: Any) -> Declined:
     status, text, said = error.code(), _text(node, error), _said(error)
     if said in _REFUSALS:
@@ -219,8 +232,8 @@ def _sorted(node: NodeAddress, error: Any) -> Declined:
     if status in _CLASSES:
         return Declined(Arrival.REFUSED, _CLASSES[status], text, said or status.name)
     if status is _Code.UNAVAILABLE:
-        never_left = any(words in text for words in _NEVER_LEFT)
-        return Declined(Arrival.UNSENT if never_left else Arrival.UNKNOWN, OutcomeClass.UNAVAILABLE, text)
+        arrival = Arrival.UNSENT if _never_left(error) else Arrival.UNKNOWN
+        return Declined(arrival, OutcomeClass.UNAVAILABLE, text)
     kind = OutcomeClass.TIMEOUT if status is _Code.DEADLINE_EXCEEDED else OutcomeClass.INTERNAL
     return Declined(Arrival.UNKNOWN, kind, text)
 
