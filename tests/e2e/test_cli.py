@@ -233,6 +233,20 @@ def test_logs_are_printed_by_line_with_number_level_and_time(server: Server) -> 
     )
 
 
+def test_an_output_of_several_lines_is_shown_as_lines(server: Server) -> None:
+    execution = server.run(server.register("env_args"), args=["first", "second"]).json()["execution_id"]
+    shown = ok(server, "exec", "show", execution)
+    assert "\nargument first\n" in shown and "\N{REPLACEMENT CHARACTER}" not in shown
+    assert told(server, "exec", "show", execution)["output"].splitlines()[-1] in shown.splitlines()
+
+
+def test_a_name_is_never_cut_in_a_list(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "it").write_text("it")
+    name = f"long/{'x' * 100}"
+    ok(server, "object", "put", name, str(tmp_path / "it"))
+    assert name in ok(server, "object", "list", "--prefix", "long/")
+
+
 def test_nodes_are_listed_and_shown_with_their_resources(server: Server) -> None:
     uuid = server.post("/api/v1/nodes", json=NODE).json()["node_uuid"]
     server.call("PUT", f"/api/v1/nodes/{uuid}/resource", json={"cpu_usage_percent": 12.5})

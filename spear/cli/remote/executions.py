@@ -37,7 +37,11 @@ def _one(parser: ArgumentParser) -> None:
 
 def _show(args: Namespace, server: Server, out: Output) -> None:
     """Show an execution with its output."""
-    out.record(server.get("executions", args.execution), without=("found", "execution"))
+    found = server.get("executions", args.execution)
+    lines = [] if out.json else found.pop("output", "").splitlines()
+    out.record(found, without=("found", "execution"))
+    if lines:
+        print("", *(plain(line.expandtabs()) for line in lines), sep="\n")
 
 
 def _lines(parser: ArgumentParser) -> None:

@@ -67,6 +67,11 @@ def cell(name: str, value: Any, *, width: int = 0) -> str:
     return plain(value if isinstance(value, str) else as_json(value), width=width)
 
 
+def _cells(row: Row, columns: Sequence[str]) -> list[str]:
+    name, *others = columns  # a name is there to be copied, so it is never cut
+    return [cell(name, row.get(name)), *(cell(column, row.get(column), width=_WIDTH) for column in others)]
+
+
 class Output:
     """Where a command's results go, in the format that was asked for."""
 
@@ -79,7 +84,7 @@ class Output:
             print(as_json(timed(document)))
             return
         titles = [field_name(column).replace("_", " ").upper() for column in columns]
-        shown = ([cell(name, row.get(name), width=_WIDTH) for name in columns] for row in document[key])
+        shown = (_cells(row, columns) for row in document[key])
         print("\n".join(aligned([titles, *shown])))
         if document.get("next_after"):
             print(f"more: --after {plain(str(document['next_after']))}, or --all", file=sys.stderr)
