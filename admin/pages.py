@@ -49,9 +49,15 @@ def _tasks(rest: Client) -> Row:
 
 def _executions(rest: Client) -> Row:
     page = rest.get("executions", limit=SHOWN)
-    tasks = {row["task_id"]: rest.find("tasks", row["task_id"]) for row in page["executions"]}
-    names = {task_id: task["name"] for task_id, task in tasks.items() if task}
-    return {"rows": page["executions"], "total": sum(page["counts"].values()), "names": names}
+    rows = page["executions"]
+    tasks = {row["task_id"]: rest.find("tasks", row["task_id"]) for row in rows}
+    nodes = {row["node_uuid"]: rest.find("nodes", row["node_uuid"]) for row in rows if row["node_uuid"]}
+    return {
+        "rows": rows,
+        "total": sum(page["counts"].values()),
+        "names": {task_id: task["name"] for task_id, task in tasks.items() if task},
+        "nodes": {uuid: found["node"]["metadata"].get("name") for uuid, found in nodes.items() if found},
+    }
 
 
 def _events(rest: Client) -> Row:
@@ -148,6 +154,7 @@ def _execution(rest: Client, execution_id: str) -> Row:
     return {
         "row": row,
         "error": row.pop("error"),
+        "placement": rest.get("executions", execution_id, "placement")["explanation"] if rest.as_of is None else "",
         **output,
         "logs": logs,
         "more_lines": _next("log_after", logs["next_after"] if len(logs["lines"]) == LINES_SHOWN else 0),

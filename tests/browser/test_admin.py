@@ -44,6 +44,17 @@ def test_a_new_execution_appears_without_a_reload(page: Page, admin: str, server
     assert page.evaluate("window.sameDocument")
 
 
+def test_an_execution_says_where_it_ran_and_why(page: Page, admin: str, server: Server) -> None:
+    name = server.get("/api/v1/nodes").json()["nodes"][0]["metadata"]["name"]
+    execution = server.post("/e/hello").headers["X-Execution-Id"]
+    page.goto(admin)
+    expect(page.locator("#executions tbody tr", has=page.locator(f"#execution-{execution}"))).to_contain_text(name)
+    expect(page.locator(f"#execution-{execution}")).to_have_text(execution[-8:])
+    page.locator(f"#execution-{execution}").click()
+    why = server.get(f"/api/v1/executions/{execution}/placement").json()["explanation"]
+    expect(page.locator("#placement")).to_contain_text(why)
+
+
 def test_a_drained_node_is_said_to_be_drained(page: Page, admin: str, server: Server) -> None:
     body = {"ip_address": "10.0.0.9", "port": 50052, "metadata": {"name": "mill"}}
     uuid = server.post("/api/v1/nodes", json=body).json()["node_uuid"]
