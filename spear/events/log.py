@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
+from shutil import disk_usage
 from time import monotonic
 from types import TracebackType
 from typing import Self
@@ -22,6 +23,7 @@ from spear.events.writer import Entry, Folder, Writer
 from spear.ports import Bell, Clock, Threads, Ticket
 
 _PAGE = 1000
+_LEAST_ROOM = 65536  # what SQLite needs beside the log to open it
 _COPY = Origin("copy")  # of no event: each keeps its own
 
 
@@ -268,7 +270,8 @@ def _open(path: Path, witness: Witness, *, vfs: str | None, reserve: bool, ident
             _check_end(recorder, witness)
             recorder.checkpoint_on_close(True)
         except (apsw.Error, Corrupt) as error:
-            raise StartupError(f"the log {path} cannot be opened ({error}); run `verify`") from error
+            what = "the disk is full: make room" if disk_usage(path.parent).free < _LEAST_ROOM else "run `verify`"
+            raise StartupError(f"the log {path} cannot be opened ({error}); {what}") from error
         opened.pop_all()
         return recorder
 

@@ -11,17 +11,27 @@ from spear.events.verify import verify
 from tests.server import Server, eventually
 
 NODE = {"ip_address": "10.0.0.9", "port": 9}
+ALONE = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
 MOUNT = 'mount -t tmpfs -o size=32m none "$0" && exec "$@"'
+FULL = """mkdir "$0.small" && mount -t tmpfs -o size=4m none "$0.small" && cp -r "$0/." "$0.small"
+dd if=/dev/zero of="$0.small/filler" bs=4k status=none; "$@" --data-dir "$0.small"
+"""
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
+def inside(tmp_path: Path) -> list[str]:
+    """A command's first words: what follows finds the data directory on a small file system of its own."""
     data = tmp_path / "data"
     data.mkdir()
-    inside = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", MOUNT, str(data)]
-    if subprocess.run([*inside, "true"], capture_output=True, check=False).returncode:
+    words = [*ALONE, MOUNT, str(data)]
+    if subprocess.run([*words, "true"], capture_output=True, check=False).returncode:
         pytest.skip("needs user namespaces to mount a small file system")
-    with Server(data, inside=inside) as running:
+    return words
+
+
+@pytest.fixture
+def server(tmp_path: Path, inside: list[str]) -> Iterator[Server]:
+    with Server(tmp_path / "data", inside=inside) as running:
         yield running
 
 
@@ -69,3 +79,13 @@ def test_a_full_disk_is_503_until_there_is_room_and_nothing_diverges(server: Ser
         shutil.copy(data / name, tmp_path / name)  # SQLite would follow the link out of the mount namespace
     assert verify(tmp_path / "sms.db") == []
     assert server.stop() == 0
+
+
+def test_a_start_on_a_full_disk_says_that_it_is_full(tmp_path: Path, inside: list[str]) -> None:
+    with Server(tmp_path / "whole") as other:
+        assert register(other) == 201
+        assert other.stop() == 0
+    start = [*inside[:-2], FULL, str(other.data_dir), *other.command]
+    done = subprocess.run(start, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "the disk is full" in done.stderr
