@@ -70,6 +70,9 @@ def main(argv: list[str]) -> int:
         print(f"spear: {error.message}", file=sys.stderr)
         return 2
     status = serve(config, argv, log=log)
+    if status < 0:
+        print(f"spear: the server was killed by {signal.Signals(-status).name}; {log} ends there", file=sys.stderr)
+        return 128 - status
     if status:
         print(f"spear: {last_line(log).removeprefix('spear: ')}", file=sys.stderr)
     return status
@@ -184,7 +187,12 @@ def history(rest: Rest, config: Config) -> str:
     """How much the log holds, in one line."""
     events = rest.json("/api/v1/events?limit=1")["head"]
     executions = rest.json("/api/v1/executions?limit=1")["total_count"]
-    return f"The log in {config.data_dir} holds {events} events and {executions} executions."
+    return f"The log in {config.data_dir} holds {events} events and {counted(executions, 'execution')}."
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things in words."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def directions(base: str, config: Config, *, log: Path) -> str:
