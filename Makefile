@@ -19,7 +19,7 @@ run: $(RUN) ## install, start everything in one process, run the hello agent, se
 run-sms: $(RUN) ## serve as the metadata server alone
 	@$(PY) spear_server.py --role sms $(ARGS)
 
-run-spearlet: $(RUN) ## serve as a SPEARlet alone, beside an SMS on the same machine
+run-spearlet: $(RUN) ## serve as a SPEARlet alone; ARGS="--auto-register" joins the SMS of run-sms
 	@$(PY) spear_server.py --role spearlet --http-addr 127.0.0.1:8082 --data-dir ./data/spearlet $(ARGS)
 
 build: $(RUN) ## install what running needs and compile every module

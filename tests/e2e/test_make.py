@@ -69,7 +69,7 @@ def running(options) -> Iterator[str]:
 
 def counts(printed):
     """The events and executions that the log holds, as `make run` tells them."""
-    return tuple(int(number) for number in re.search(r"holds (\d+) events and (\d+) executions", printed).groups())
+    return tuple(int(number) for number in re.search(r"holds (\d+) events and (\d+) executions?", printed).groups())
 
 
 def get(options, path):
