@@ -184,6 +184,20 @@ def test_a_second_make_run_shows_the_same_history(options):
     assert counts(second)[0] > counts(first)[0]
 
 
+def test_a_server_that_was_killed_is_one_clear_line(options, tmp_path):
+    errors = tmp_path / "errors"
+    with errors.open("w") as stderr:
+        make = subprocess.Popen(
+            make_run(options), cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=stderr, text=True
+        )
+        assert any(line == LAST_LINE for line in make.stdout)
+        (owner,) = re.findall(r"pid (\d+)", (tmp_path / "data" / "lock").read_text())
+        os.kill(int(owner), signal.SIGKILL)
+        make.communicate(timeout=30)
+    (line,) = (line for line in errors.read_text().splitlines() if not line.startswith("make:"))
+    assert "the server was killed by SIGKILL" in line
+
+
 @pytest.mark.parametrize("key", ["http-addr", "web-admin-addr"])
 def test_a_taken_port_is_one_clear_line(options, key):
     with socket.create_server(("127.0.0.1", 0)) as taken:
