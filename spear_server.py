@@ -43,8 +43,11 @@ def main() -> int:
         if config.about_tokens:
             return about_tokens(config, config.about_tokens, opened=tokens)
         logs.configure(config.log.level, config.log.format, file=config.log.file)
-        with serving(config, failed=lambda reason: stopped.set((1, reason)), progress=_while_starting(stopped)):
-            log.info("ready: http %s, grpc %s, data %s", config.http_addr, config.grpc_addr, config.data_dir)
+        with serving(
+            config, failed=lambda reason: stopped.set((1, reason)), progress=_while_starting(stopped)
+        ) as platform:
+            at = platform.config
+            log.info("ready: http %s, grpc %s, data %s", at.http_addr, at.grpc_addr, at.data_dir)
             status, reason = _awaited(stopped)
             log.log(logging.ERROR if status else logging.INFO, "stopping: %s", reason)
         log.info("stopped")

@@ -88,6 +88,7 @@ def serving(config: Config, *, failed: Callable[[str], None], progress: Progress
     with ExitStack() as stack:
         listener = _listener(stack, config, "http_addr")
         rpc = _rpc_listener(stack, config)
+        config = config.listening(http_port=listener.port, grpc_port=rpc.port)
         admin = _listener(stack, config, "web_admin_addr") if config.enable_web_admin else None
         with _told_in_one_line(config):
             bus = _bus(stack, config)

@@ -3,7 +3,7 @@
 import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
@@ -174,6 +174,11 @@ class Config:
     spearlet: Spearlet
     kv_store: KvStore
     settings: tuple[Setting, ...]
+
+    def listening(self, *, http_port: int, grpc_port: int) -> "Config":
+        """The same, with the ports that were got where any free one was asked for."""
+        http, grpc = Address(self.http_addr.host, http_port), Address(self.grpc_addr.host, grpc_port)
+        return replace(self, http_addr=http, grpc_addr=grpc)
 
     @property
     def door(self) -> Path:

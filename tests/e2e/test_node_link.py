@@ -49,6 +49,14 @@ def test_with_auto_register_the_node_is_known_as_soon_as_it_is_ready(tmp_path: P
         assert (found["port"], found["http_port"]) == (node.grpc_port, node.port)
 
 
+def test_a_node_that_asked_for_any_free_port_is_known_with_the_one_it_got(tmp_path: Path, sms: Server) -> None:
+    with spearlet(tmp_path, sms, "--auto-register", "--grpc-addr", "127.0.0.1:0") as node:
+        found = known(sms, identity(node))
+        assert found is not None
+        assert found["port"] > 0
+        assert f"grpc 127.0.0.1:{found['port']}" in node.output()
+
+
 def test_it_beats_with_what_the_machine_has_and_uses(tmp_path: Path, sms: Server) -> None:
     with spearlet(tmp_path, sms) as node:
         uuid = identity(node)
