@@ -108,6 +108,9 @@ KEYS: tuple[Key, ...] = (
     Key("grpc.max_connections", "grpc.max_connections", COUNT, 4096,
         env="SMS_GRPC_MAX_CONNECTIONS SPEARLET_GRPC_MAX_CONNECTIONS",
         meaning="Connections that gRPC keeps; more are closed at once. A node keeps one to its SMS."),
+    Key("grpc.max_streams", "grpc.max_streams", COUNT, 4096,
+        env="SMS_GRPC_MAX_STREAMS SPEARLET_GRPC_MAX_STREAMS",
+        meaning="Streams of gRPC that are open at once, besides 1024 calls. A node keeps one to its SMS."),
 
     Key("http.addr", "http_addr", ADDRESS, "127.0.0.1:8080",
         env="SMS_HTTP_ADDR", flags="--http-addr", meaning="Where HTTP listens."),

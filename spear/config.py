@@ -57,6 +57,7 @@ class Grpc:
 
     max_message_bytes: int = 4194304
     max_connections: int = 4096
+    max_streams: int = 4096
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from spear.events.witness import Witness
 from spear.events.writer import Entry, Folder, Writer
 from spear.ports import Bell, Clock, Threads, Ticket
 
+_ANY = ""
 _PAGE = 1000
 _LEAST_ROOM = 65536  # what SQLite needs beside the log to open it
 _COPY = Origin("copy")  # of no event: each keeps its own
@@ -66,7 +67,7 @@ class EventLog:
         identity: bytes | None = None,
     ) -> None:
         self._clock, self._bell, self._threads, self._died = clock, bell, threads, died
-        self._followers: set[Ticket] = set()
+        self._followers: dict[str, set[Ticket]] = {_ANY: set()}  # by the topics that they wait for
         self._changed: dict[str, int] = {}
         with ExitStack() as opened:
             self._witness = opened.enter_context(closing(Witness(witness_path(path))))
@@ -196,14 +197,19 @@ class EventLog:
         """One stream's events by version, the first `limit` of them if it is given."""
         return self.recorder.stream(originator_id, after=after_version, limit=limit)
 
-    def wait(self, position: int, *, timeout_s: float | None = None) -> bool:
-        """Block this caller until the log is longer than `position`; False when `timeout_s` ran out first."""
-        ticket = self._bell.ticket()
-        self._followers.add(ticket)
+    def wait(self, position: int, *, timeout_s: float | None = None, topics: Sequence[str] = ()) -> bool:
+        """Block this caller until the log is longer than `position`; False when `timeout_s` ran out first.
+
+        With `topics`, what is recorded from now on wakes it only if it is one of these.
+        """
+        ticket, waiting = self._bell.ticket(), [self._followers.setdefault(topic, set()) for topic in topics or (_ANY,)]
+        for followers in waiting:
+            followers.add(ticket)
         try:
             return self._head > position or ticket.wait(timeout_s)
         finally:
-            self._followers.discard(ticket)
+            for followers in waiting:
+                followers.discard(ticket)
 
     def follow(
         self,
@@ -224,7 +230,7 @@ class EventLog:
             facts = self.since(position, limit=limit, topics=topics, streams=streams)
             position = facts[-1].position if facts else max(position, head)
             left_s = spoke + idle_s - monotonic()
-            if facts or left_s <= 0 or not self.wait(position, timeout_s=left_s):
+            if facts or left_s <= 0 or not self.wait(position, timeout_s=left_s, topics=topics):
                 yield facts
                 spoke = monotonic()
 
@@ -240,7 +246,10 @@ class EventLog:
         for fact in facts:
             self._changed[noun_of(fact.topic)] = fact.position
         self._head = facts[-1].position
-        return list(self._followers)
+        wake = set(self._followers[_ANY])
+        for topic in {fact.topic for fact in facts} & self._followers.keys():
+            wake |= self._followers[topic]
+        return list(wake)
 
     def close(self) -> None:
         """Write what waits and close; may be called twice."""

@@ -19,6 +19,7 @@ from spear.events.record import Committed, Pending
 from spear.events.recorder import ApswRecorder
 from spear.events.verify import verify
 from tests.crash._support import LOG, ORIGIN, SteadyClock, Store, make_log, store
+from tests.server import eventually
 
 NODE = UUID(int=7)
 
@@ -209,6 +210,24 @@ def test_a_follower_of_other_topics_moves_on_and_reports_idleness(log):
     assert [fact.position for fact in next(follower)] == [2]
 
 
+def test_who_waits_for_one_topic_is_not_woken_by_others(log):
+    def waiting() -> threading.Thread:
+        thread = threading.Thread(
+            target=log.wait, args=(log.head,), kwargs={"timeout_s": 60, "topics": [File.FileUploaded.TOPIC]}
+        )
+        thread.start()
+        eventually(lambda: log._followers.get(File.FileUploaded.TOPIC))
+        return thread
+
+    thread = waiting()
+    (ticket,) = log._followers[File.FileUploaded.TOPIC]
+    log.commit(beat(), ORIGIN)
+    assert not ticket._rung
+    log.commit(upload(1), ORIGIN)
+    thread.join(30)
+    assert ticket._rung and not thread.is_alive()
+
+
 def test_wait_returns_at_once_when_the_log_is_longer_already(log):
     log.commit(upload(1), ORIGIN)
     assert log.wait(0, timeout_s=0) is True
@@ -216,7 +235,7 @@ def test_wait_returns_at_once_when_the_log_is_longer_already(log):
 
 def test_wait_gives_up_after_its_timeout_and_leaves_nothing_behind(log):
     assert log.wait(0, timeout_s=0.01) is False
-    assert log._followers == set()
+    assert not any(log._followers.values())
 
 
 def test_position_at_is_the_last_one_recorded_by_then(tmp_path):

@@ -22,6 +22,7 @@ from spear.adapters.rpc.generated.spearlet import function_pb2, instance_pb2, ob
 from tests.rpc._wire import Stub, connected
 from tests.server import Server
 
+MOST_STREAMS = 64
 FILES = (
     node_pb2, task_pb2, placement_pb2, events_pb2, execution_pb2, function_pb2, instance_pb2, object_pb2,
     router_filter_pb2, backend_registry_pb2, mcp_registry_pb2, model_deployment_registry_pb2, execution_log_ingest_pb2,
@@ -31,7 +32,9 @@ FILES = (
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server in role all that every test of the suite shares."""
-    with Server(tmp_path_factory.mktemp("rpc")) as running:
+    folder = tmp_path_factory.mktemp("rpc")
+    (folder / "config.toml").write_text(f"[grpc]\nmax_streams = {MOST_STREAMS}\n")
+    with Server(folder / "data", "--config", str(folder / "config.toml")) as running:
         yield running
 
 

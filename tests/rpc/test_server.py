@@ -14,10 +14,10 @@ from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from spear.adapters.rpc.calls import MOST_STREAMS
 from spear.adapters.rpc.generated.sms import events_pb2, node_pb2
 from spear.adapters.rpc.generated.spearlet import function_pb2
 from tests.rpc._wire import Stub, connected, refused
+from tests.rpc.conftest import MOST_STREAMS
 from tests.server import ROOT, Server, events_of, eventually
 
 MIB = 1024 * 1024

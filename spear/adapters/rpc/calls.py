@@ -24,7 +24,6 @@ from spear.services.tokens import ANYBODY, Tokens
 
 log = logging.getLogger(__name__)
 Message: TypeAlias = Any  # protobuf's classes are made at run time
-MOST_STREAMS = 256
 _AHEAD = 16
 _CORRELATION = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 _ENDED = object()
@@ -92,7 +91,7 @@ def _told(act: Callable[[], None]) -> None:
 class Streams:
     """The streams of one server that are open now; each ends when its caller leaves, or his token is revoked."""
 
-    def __init__(self, tokens: Tokens, most: int = MOST_STREAMS) -> None:
+    def __init__(self, tokens: Tokens, most: int) -> None:
         self._tokens, self._most, self._open = tokens, most, 0
 
     def run(self, source: Iterator[Message], asked: Asked) -> Iterator[Message]:

@@ -74,13 +74,19 @@ class RpcServer:
             "grpc.max_receive_message_length": limits.max_message_bytes,
             "grpc.max_allowed_incoming_connections": limits.max_connections,
         }
-        self._server = grpc.server(_Greenlets(), options=list(options.items()), maximum_concurrent_rpcs=MOST_CALLS)
+        self._server = grpc.server(
+            _Greenlets(), options=list(options.items()), maximum_concurrent_rpcs=MOST_CALLS + limits.max_streams
+        )
         self._health: Health | None = None
+        self._most_streams = limits.max_streams
         self.port = _bind(self._server, address, key, tls)
 
     def serve(self, services: Sequence[Service], access: Access) -> None:
         """Begin to answer for these services, for their health and for their descriptions."""
-        names, streams = [service.DESCRIPTOR.full_name for service in services], Streams(access.tokens)
+        names, streams = (
+            [service.DESCRIPTOR.full_name for service in services],
+            Streams(access.tokens, self._most_streams),
+        )
         self._health = Health(names)
         self._server.add_generic_rpc_handlers(handlers([*services, self._health], streams, access))
         Reflection((*names, Health.DESCRIPTOR.full_name), streams, access).add_to(self._server)
