@@ -7,9 +7,9 @@ from tests.chaos import _log
 from tests.chaos._transports import TRANSPORTS
 from tests.server import Server
 
-EVENTS = 50_000
+EVENTS = 30_000
 ROUNDS = 3
-TARGETS = {"sse": 0.02, "websocket": 0.02, "grpc": 0.003, "bus": 0.1, "cli": 0.02}
+TARGETS = {"sse": 0.05, "websocket": 0.03, "grpc": 0.004, "bus": 0.08, "cli": 0.015}
 
 
 def main() -> None:
