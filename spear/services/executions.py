@@ -122,6 +122,8 @@ class Executions:
 
     def _at_home(self, away: Forward, call: Call) -> Outcome | None:
         """Run here what no other node took; None when somebody else ended it meanwhile."""
+        if away.cancelled:
+            self._cancel(away.origin, away.execution_id, away.cancelled)
         execution = self._unit.get(Execution, away.execution_id)
         if execution.ended:
             return None

@@ -389,6 +389,27 @@ def test_what_no_other_node_takes_comes_back_and_waits_for_a_place_here(tmp_path
         assert idle(here)
 
 
+def test_what_was_terminated_on_its_way_back_does_not_run(tmp_path, there):
+    with node(tmp_path, own="", elsewhere=there, max_concurrent=1) as here:
+        here.runs.node.uuid = here.join()
+        last = [here.join() for _ in range(9)][-1]
+        asked = []
+
+        def refuse(node, errand, *, timeout_s):
+            asked.append(node.node_uuid)
+            if len(asked) == 9:
+                assert here.forwards.stop(errand.execution_id, "enough")
+            return UNSENT
+
+        there.invoke = refuse
+        caller, _, guest = here.begin(here.task())
+        ident, outcome = here.executions.request(ORIGIN, here.task(), Call())
+        assert (outcome, here.executions.get(ident).status, last in asked) == (None, "cancelled", True)
+        guest.end()
+        assert caller.get(timeout=10)[1].end is End.COMPLETED
+        assert idle(here)
+
+
 def test_a_drained_node_sends_everything_on(tmp_path, there):
     with node(tmp_path, own="", elsewhere=there) as here:
         own, other = here.join(), here.join()
