@@ -32,9 +32,9 @@ def task(server: Server) -> str:
     return str(done(server.post("/api/v1/tasks", json=body))["task_id"])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ran(server: Server) -> dict[str, Any]:
-    """An execution of the hello agent that completed."""
+    """An execution of the hello agent that completed, on an instance that is not idle for long yet."""
     return done(server.run(server.register("hello")))
 
 
