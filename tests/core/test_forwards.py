@@ -403,7 +403,7 @@ def test_what_was_terminated_on_its_way_back_does_not_run(tmp_path, there):
 
         there.invoke = refuse
         caller, _, guest = here.begin(here.task())
-        ident, outcome = here.executions.request(ORIGIN, here.task(), Call())
+        ident, outcome = here.ask(here.task()).get(timeout=10)
         assert (outcome, here.executions.get(ident).status, last in asked) == (None, "cancelled", True)
         guest.end()
         assert caller.get(timeout=10)[1].end is End.COMPLETED

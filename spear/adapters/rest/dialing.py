@@ -116,7 +116,7 @@ def _connected(node: NodeAddress, tls: ssl.SSLContext | None) -> socket.socket:
     try:
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return tls.wrap_socket(plain, server_hostname=node.host) if tls else plain
-    except BaseException:
+    except BaseException:  # a killed caller leaves no socket behind; it goes on up
         plain.close()
         raise
 
