@@ -41,7 +41,7 @@ from spear.projections.fleet import Fleet
 from spear.projections.reader import Reader
 from spear.projections.snapshots import Snapshots
 from spear.projections.timeline import Timeline
-from spear.projections.views import Progress, open_views, quiet
+from spear.projections.views import Progress, open_views, quiet, reader_of
 from spear.reactors.dispatcher import Forwarder
 from spear.reactors.doorkeeper import Doorkeeper
 from spear.reactors.janitor import Collector, Snapshotter
@@ -224,7 +224,7 @@ def foundation(
         stack.callback(log.close)
         views = open_views(data / "views.db", log, progress=progress)
         stack.callback(views.close)
-        reader = stack.enter_context(closing(Reader(views.path)))
+        reader = stack.enter_context(closing(reader_of(views, log)))
         fleet = Fleet(reader, LeastUsed(config.heartbeat_timeout), now_us=clock.now_us())
         fleet.follow(views)
         if link is None:

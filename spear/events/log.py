@@ -26,6 +26,7 @@ _ANY = ""
 _PAGE = 1000
 _LEAST_ROOM = 65536  # what SQLite needs beside the log to open it
 _COPY = Origin("copy")  # of no event: each keeps its own
+_READ = Origin("read")  # of no event: there is none
 
 
 def witness_path(path: Path) -> Path:
@@ -132,6 +133,13 @@ class EventLog:
         if isinstance(entry.outcome, SpearError):
             raise entry.outcome
         return entry.outcome
+
+    def show(self) -> None:
+        """Return when every reader of the views sees what is acknowledged now. Blocks only this caller.
+
+        Raises `Unavailable` when the views cannot be written.
+        """
+        self._put(Entry((), _READ, self._bell.ticket()))
 
     @property
     def head(self) -> int:

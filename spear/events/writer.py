@@ -1,4 +1,7 @@
-"""The one thread that writes: what waits together commits together, is folded, and only then acknowledged."""
+"""The one thread that writes: what waits together commits together, is folded, and only then acknowledged.
+
+The folded rows are written to their file behind that: when nobody waits, when a reader does, or when they are many.
+"""
 
 import logging
 from _queue import Empty, SimpleQueue  # the C queue blocks natively, patched or not
@@ -16,13 +19,25 @@ from spear.ports import Bell, Clock, Threads, Ticket
 
 log = logging.getLogger(__name__)
 _SMALL = 32
+_MOST_BEHIND = 512  # events; more save little, and writing their rows makes a commit wait
+_LULL_S = 0.002
+_SHOWN = Committed(0, 0, 0)
 
 
 class Folder(Protocol):
     """What must know of an event before it is acknowledged."""
 
     def fold(self, facts: Sequence[Recorded]) -> None:
-        """Take the next facts in, durably enough to be rebuilt; raise `Unavailable` when they cannot be kept."""
+        """Take the next facts in; raise `Unavailable` when that cannot be."""
+        ...
+
+    def write(self) -> None:
+        """Let every reader see what was taken in; raise `Unavailable`, and keep it, when that cannot be."""
+        ...
+
+    @property
+    def behind(self) -> int:
+        """How many facts readers do not see yet."""
         ...
 
 
@@ -45,7 +60,7 @@ class Appends(Protocol):
 
 
 class Entry:
-    """One caller's commit on its way: its events, then its outcome."""
+    """One caller's commit on its way: its events, then its outcome. Without events it asks that readers see all before it."""
 
     __slots__ = ("events", "origin", "outcome", "ticket")
 
@@ -76,6 +91,7 @@ class Writer:
         self._handing_over = False
         self._queue: SimpleQueue[Entry | None] = SimpleQueue()
         self._unfolded: list[Recorded] = []
+        self._hidden = False  # what was folded could not be written when it was tried
         self._sealed = ""
         self._ended = bell.ticket()
         self._running = False
@@ -126,9 +142,28 @@ class Writer:
 
     def _loop(self) -> None:
         more = True
-        while more and not self._sealed and (first := self._queue.get()) is not None:
+        while more and not self._sealed and (first := self._next()) is not None:
             batch, more = self._gather(first)
             self._write(batch)
+
+        self._show_at_leisure()
+
+    def _next(self) -> Entry | None:
+        if self._folder.behind and not self._hidden:
+            try:
+                return self._queue.get(timeout=_LULL_S)
+            except Empty:
+                self._show_at_leisure()
+        return self._queue.get()
+
+    def _show(self) -> None:
+        self._hidden = True
+        self._folder.write()
+        self._hidden = False
+
+    def _show_at_leisure(self) -> None:
+        with suppress(Unavailable):  # whoever reads or writes next, tries again and hears of it
+            self._show()
 
     def _gather(self, first: Entry) -> tuple[list[Entry], bool]:
         batch = [first]
@@ -142,11 +177,16 @@ class Writer:
 
     def _write(self, batch: list[Entry]) -> None:
         wake = [entry.ticket for entry in batch]
+        commits = [entry for entry in batch if entry.events]
         try:
             wake.extend(self._fold_backlog())
-            outcomes = self._record(batch)
+            if self._hidden or len(commits) < len(batch) or self._folder.behind >= _MOST_BEHIND:
+                self._show()
+            outcomes = self._record(commits) if commits else []
             wake.extend(self._fold_backlog())
-            for entry, facts in zip(batch, outcomes, strict=True):
+            for entry in batch if len(commits) < len(batch) else ():
+                entry.outcome = _SHOWN
+            for entry, facts in zip(commits, outcomes, strict=True):
                 entry.outcome = facts if isinstance(facts, Conflict) else _where(facts)
         except SpearError as error:
             _fail(batch, error)
@@ -174,6 +214,7 @@ class Writer:
     def _seal(self, reason: str) -> None:
         self._sealed = reason
         log.error(reason)
+        self._show_at_leisure()
 
     def _refuse_waiting(self) -> None:
         while True:

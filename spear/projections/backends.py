@@ -32,7 +32,7 @@ def _reported(sheets: Sheets, fact: Recorded, e: BackendsReported) -> None:
 
 
 def _node_deleted(sheets: Sheets, fact: Recorded, e: Node.NodeDeleted) -> None:
-    sheets[BACKENDS][fact.originator_id] = None
+    sheets[BACKENDS].remove(fact.originator_id)
 
 
 FOLDS = {BackendsReported: _reported, Node.NodeDeleted: _node_deleted}

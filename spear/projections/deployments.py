@@ -49,7 +49,7 @@ def _reported(sheets: Sheets, fact: Recorded, e: Deployment.DeploymentStatusRepo
 
 
 def _deleted(sheets: Sheets, fact: Recorded, e: Deployment.DeploymentDeleted) -> None:
-    sheets[DEPLOYMENTS][e.deployment_id] = None
+    sheets[DEPLOYMENTS].remove(e.deployment_id)
     revise(sheets, fact)
 
 

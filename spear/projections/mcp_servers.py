@@ -28,7 +28,7 @@ def _put(sheets: Sheets, fact: Recorded, e: McpServer.McpServerPut) -> None:
 
 
 def _deleted(sheets: Sheets, fact: Recorded, e: McpServer.McpServerDeleted) -> None:
-    sheets[MCP_SERVERS][e.server_id] = None
+    sheets[MCP_SERVERS].remove(e.server_id)
     revise(sheets, fact)
 
 

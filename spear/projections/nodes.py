@@ -106,8 +106,8 @@ def _undrained(sheets: Sheets, fact: Recorded, e: Node.NodeUndrained) -> None:
 
 
 def _deleted(sheets: Sheets, fact: Recorded, e: Node.NodeDeleted) -> None:
-    sheets[NODES][fact.originator_id] = None
-    sheets[RESOURCES][fact.originator_id] = None
+    sheets[NODES].remove(fact.originator_id)
+    sheets[RESOURCES].remove(fact.originator_id)
 
 
 def _beat(sheets: Sheets, fact: Recorded, e: Heartbeat) -> None:

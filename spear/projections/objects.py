@@ -117,7 +117,7 @@ def _deleted(sheets: Sheets, fact: Recorded, e: Object.ObjectDeleted) -> None:
     row = _live(sheets, fact)
     if row:
         _let_go(sheets, row, fact)
-        sheets[OBJECTS][row.object_id] = None
+        sheets[OBJECTS].remove(row.object_id)
 
 
 def _uploaded(sheets: Sheets, fact: Recorded, e: File.FileUploaded) -> None:
@@ -130,7 +130,7 @@ def _file_deleted(sheets: Sheets, fact: Recorded, e: File.FileDeleted) -> None:
     row = sheets[FILES][fact.originator_id]
     if row:
         _use(sheets, row.sha256, -1, fact.time_us)
-        sheets[FILES][row.id] = None
+        sheets[FILES].remove(row.id)
 
 
 def _input_kept(sheets: Sheets, fact: Recorded, e: Execution.ExecutionRequested) -> None:

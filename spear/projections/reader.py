@@ -1,7 +1,7 @@
 """The reading side of a views file, live or as of a position; the same for both."""
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -23,11 +23,18 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
     next_after: int
 
 
-class Reader:
-    """Queries over one views file; `position` says which version of the world they answer for."""
+def whole(table: Table[Any] | None) -> None:
+    """The file has all that it will ever have."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+
+class Reader:
+    """Queries over one views file; `position` says which version of the world they answer for.
+
+    `current` returns when the file has all that may be read of a table, or of any.
+    """
+
+    def __init__(self, path: Path, *, current: Callable[[Table[Any] | None], None] = whole) -> None:
+        self._path, self._current = path, current
         self._idle: deque[apsw.Connection] = deque([self._connect()])
 
     @contextmanager
@@ -44,13 +51,17 @@ class Reader:
             self._idle.append(db)
 
     def values(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Whatever `sql` finds."""
+        """Whatever `sql` finds in any table."""
+        return self._found(None, sql, parameters)
+
+    def _found(self, table: Table[Any] | None, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        self._current(table)
         with self._borrow() as db:
             return db.execute(sql, parameters).fetchall()
 
     def rows(self, table: Table[R], where: str, parameters: Sequence[Any] = ()) -> list[R]:
-        """The rows that `where` (with order and limit) selects."""
-        return [table.load(v) for v in self.values(f"SELECT * FROM {table.name} WHERE {where}", parameters)]
+        """The rows that `where` (with order and limit) selects by their own columns."""
+        return [table.load(v) for v in self._found(table, f"SELECT * FROM {table.name} WHERE {where}", parameters)]
 
     def get(self, table: Table[R], key: str | int) -> R | None:
         """The row with this key."""
@@ -72,7 +83,7 @@ class Reader:
         wanted = {column: value for column, value in filters.items() if value != ""}
         where = " AND ".join(f"{column} = ?" for column in wanted) or "1"
         total = (
-            self.values(f"SELECT count(*) FROM {table.name} WHERE {where}", list(wanted.values()))[0][0]
+            self._found(table, f"SELECT count(*) FROM {table.name} WHERE {where}", list(wanted.values()))[0][0]
             if count
             else -1
         )
@@ -101,6 +112,7 @@ class Reader:
 
     def copy_to(self, path: Path) -> None:
         """Write the views as they are into a new file; works after `remove` as well."""
+        self._current(None)
         with self._borrow() as db:
             db.execute("VACUUM INTO ?", (str(path),))
 

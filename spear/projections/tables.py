@@ -106,12 +106,15 @@ class Table(Generic[R]):
 class Rows(dict[Any, R | None], Generic[R]):
     """The writing side of one table: `rows[key]` is the row as of the last folded event, to be changed, or None.
 
-    What was taken or set so is written by the next `flush`, and a row that was set to None is removed.
+    What was taken, set or removed so is folded with the next `settle`. The file still is `owed` what was folded until the
+    next `flush`.
     """
 
     def __init__(self, db: apsw.Cursor, table: Table[R]) -> None:
         super().__init__()
         self._db, self._table = db, table
+        self.owed: dict[Any, R | None] = {}
+        self._removed: set[Any] = set()
         self._kept: dict[Any, R | None] = {}
         self._select = f"SELECT * FROM {table.name} WHERE {table.found_by} = ?"
         self._delete = f"DELETE FROM {table.name} WHERE {table.found_by} = ?"
@@ -131,29 +134,39 @@ class Rows(dict[Any, R | None], Generic[R]):
         row = self._kept[key] = None if values is None else self._table.load(values)
         return row
 
+    def remove(self, key: str | int) -> None:
+        """There is no such row from here on; one that comes later under the same key is a new one."""
+        self[key] = None
+        self._removed.add(key)
+
+    def settle(self) -> None:
+        """What was taken, set or removed is folded now."""
+        self.owed.update(self)
+        self._kept.update(self)
+        self.clear()
+
     def flush(self) -> None:
-        """Bring the file up to the rows, in the order in which they were taken: new ones are appended."""
-        if not self:
-            return
-        dump, values, removed = self._table.dump, list[Any](), []
-        for key, row in self.items():
-            if row is None:
-                removed.append((key,))
-            else:
+        """Bring the file up to what was folded, in the order in which rows were first taken: new ones are appended."""
+        if self._removed:
+            self._db.executemany(self._delete, [(key,) for key in self._removed])
+        dump, values = self._table.dump, list[Any]()
+        for row in self.owed.values():
+            if row is not None:
                 values += dump(row)
         if values:
             insert(self._db, self._table.name, values, len(self._table.columns), tail=self._table.upsert)
-        if removed:
-            self._db.executemany(self._delete, removed)
-        self._kept.update(self)
-        self.clear()
+
+    def flushed(self) -> None:
+        """The file has what was owed."""
+        self.owed, self._removed = {}, set()
         if len(self._kept) > _CACHED_ROWS:
             self._kept.clear()
 
     def forget(self) -> None:
         """Drop every row, after a failed flush."""
-        self._kept.clear()
         self.clear()
+        self._kept.clear()
+        self.owed, self._removed = {}, set()
 
 
 class Sheets(dict[Table[Any], Rows[Any]]):
@@ -162,10 +175,27 @@ class Sheets(dict[Table[Any], Rows[Any]]):
     def __init__(self, db: apsw.Cursor, tables: Sequence[Table[Any]]) -> None:
         super().__init__({table: Rows(db, table) for table in tables})
 
-    def flush(self) -> None:
-        """Write every changed row."""
+    def settle(self) -> None:
+        """Whatever was taken, set or removed is folded now."""
         for rows in self.values():
-            rows.flush()
+            if rows:
+                rows.settle()
+
+    def owes(self, table: Table[Any] | None) -> bool:
+        """Whether the file lacks folded rows of this table, or of any."""
+        return any(rows.owed for rows in self.values()) if table is None else bool(self[table].owed)
+
+    def flush(self) -> None:
+        """Write every folded row."""
+        for rows in self.values():
+            if rows.owed:
+                rows.flush()
+
+    def flushed(self) -> None:
+        """The file has every folded row."""
+        for rows in self.values():
+            if rows.owed:
+                rows.flushed()
 
     def forget(self) -> None:
         """Drop every cached row."""

@@ -98,8 +98,8 @@ def _deactivated(sheets: Sheets, fact: Recorded, e: Task.TaskDeactivated) -> Non
 
 
 def _unregistered(sheets: Sheets, fact: Recorded, e: Task.TaskUnregistered) -> None:
-    sheets[TASKS][fact.originator_id] = None
-    sheets[TASK_RESULTS][fact.originator_id] = None
+    sheets[TASKS].remove(fact.originator_id)
+    sheets[TASK_RESULTS].remove(fact.originator_id)
 
 
 def _claimed(sheets: Sheets, fact: Recorded, e: Endpoint.EndpointClaimed) -> None:
@@ -107,7 +107,7 @@ def _claimed(sheets: Sheets, fact: Recorded, e: Endpoint.EndpointClaimed) -> Non
 
 
 def _released(sheets: Sheets, fact: Recorded, e: Endpoint.EndpointReleased) -> None:
-    sheets[ENDPOINTS][e.endpoint] = None
+    sheets[ENDPOINTS].remove(e.endpoint)
 
 
 def result_uri(task_id: str, execution_id: str) -> str:

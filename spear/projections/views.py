@@ -1,4 +1,4 @@
-"""The views file: folds events into rows, with its checkpoint in the same transaction; rebuilt whenever in doubt."""
+"""The views: folds events into rows, and writes them behind into a file with its checkpoint; rebuilt whenever in doubt."""
 
 import gc
 import os
@@ -14,6 +14,7 @@ from spear.events.log import EventLog
 from spear.events.mapper import payload
 from spear.events.record import Recorded
 from spear.events.recorder import ApswRecorder
+from spear.projections.reader import Reader
 from spear.projections.registry import TABLES, fingerprint, folds
 from spear.projections.tables import R, Sheets, Table
 
@@ -46,6 +47,8 @@ class Views:
         self._sheets = Sheets(self._cursor, TABLES)
         self._folds = folds()
         self._watched: dict[Table[Any], Callable[[dict[Any, Any]], None]] = {}
+        self._unwritten: list[Recorded] = []
+        self._dropped = False  # the rows of what is unwritten
 
     def _make_tables(self) -> None:
         with self._db:
@@ -72,28 +75,54 @@ class Views:
         return bool(self._db.execute("PRAGMA quick_check(1)").get == "ok")
 
     def watch(self, table: Table[R], changed: Callable[[dict[Any, R | None]], None]) -> None:
-        """Call `changed` after each commit with the rows of `table` that it touched, by key; they may not be kept."""
+        """Call `changed` after each fold with the rows of `table` that it touched, by key; they may not be kept."""
         self._watched[table] = changed
 
     def fold(self, facts: Sequence[Recorded]) -> None:
-        """Fold the next events in and commit them with their checkpoint; raises `Unavailable` and changes nothing."""
-        self._fold_together([facts])
-
-    def _fold_together(self, together: Iterable[Sequence[Recorded]]) -> int:
+        """Fold the next events in; the file gets them with the next `write`. Raises `Unavailable` and changes nothing."""
         try:
-            self._cursor.execute("BEGIN IMMEDIATE")
-            for facts in together:
-                self._apply(facts)
-            touched = [(tell, dict(self._sheets[table])) for table, tell in self._watched.items()]
-            self._sheets.flush()
-            self._cursor.execute("UPDATE checkpoint SET position = ?, hash = ?", (facts[-1].position, facts[-1].hash))
-            self._cursor.execute("COMMIT")
+            self._recover()
+            self._apply(facts)
         except apsw.Error as error:
-            self._undo()
-            raise Unavailable(f"recorded, but the views cannot follow: {error}") from error
-        for tell, rows in touched:
-            tell(rows)
-        return facts[-1].position
+            raise self._failed(error) from error
+        for table, tell in self._watched.items():
+            if touched := self._sheets[table]:
+                tell(touched)
+        self._sheets.settle()
+        self._unwritten += facts
+
+    @property
+    def behind(self) -> int:
+        """How many folded events the file lacks."""
+        return len(self._unwritten)
+
+    def owes(self, table: Table[Any] | None) -> bool:
+        """Whether the file lacks folded rows of this table, or of any. Any thread may ask."""
+        return bool(self._unwritten) and (self._dropped or self._sheets.owes(table))
+
+    def write(self) -> None:
+        """Commit what was folded with its checkpoint; raises `Unavailable`, and then it is folded again at the next chance."""
+        try:
+            self._recover()
+            if self._unwritten:
+                self._cursor.execute("BEGIN IMMEDIATE")
+                self._commit(self._unwritten[-1])
+        except apsw.Error as error:
+            raise self._failed(error) from error
+        self._unwritten = []
+
+    def _recover(self) -> None:
+        if self._dropped:
+            self._apply(self._unwritten)
+            self._sheets.settle()
+            self._dropped = False
+
+    def _failed(self, error: apsw.Error) -> Unavailable:
+        self._sheets.forget()
+        self._dropped = True
+        if self._db.in_transaction:
+            self._db.execute("ROLLBACK")
+        return Unavailable(f"the views cannot follow: {error}")
 
     def _apply(self, facts: Sequence[Recorded]) -> None:
         sheets, handlers = self._sheets, self._folds
@@ -104,10 +133,11 @@ class Views:
                 for fold in found:
                     fold(sheets, fact, event)
 
-    def _undo(self) -> None:
-        self._sheets.forget()
-        if self._db.in_transaction:
-            self._db.execute("ROLLBACK")
+    def _commit(self, last: Recorded) -> None:
+        self._sheets.flush()
+        self._cursor.execute("UPDATE checkpoint SET position = ?, hash = ?", (last.position, last.hash))
+        self._cursor.execute("COMMIT")
+        self._sheets.flushed()
 
     def catch_up(self, recorder: ApswRecorder, *, until: int, progress: Progress = quiet) -> None:
         """Fold what the log holds between the checkpoint and `until`."""
@@ -116,6 +146,17 @@ class Views:
         for page in found:
             last = self._fold_together(chain([page], islice(found, _TOGETHER - 1)))
             progress(last - start, until - start)
+
+    def _fold_together(self, together: Iterable[Sequence[Recorded]]) -> int:
+        try:
+            self._cursor.execute("BEGIN IMMEDIATE")
+            for facts in together:
+                self._apply(facts)
+            self._sheets.settle()
+            self._commit(facts[-1])
+        except apsw.Error as error:
+            raise self._failed(error) from error
+        return facts[-1].position
 
     def close(self) -> None:
         """Close the file; may be called twice."""
@@ -139,6 +180,16 @@ def open_views(path: Path, log: EventLog, *, progress: Progress = quiet) -> View
     views = Views(path)
     views.catch_up(log.recorder, until=log.head, progress=progress)
     return views
+
+
+def reader_of(views: Views, log: EventLog) -> Reader:
+    """A reader that sees whatever the log acknowledged, in the file or on its way there; it may block its caller."""
+
+    def current(table: Table[Any] | None) -> None:
+        if views.owes(table):
+            log.show()
+
+    return Reader(views.path, current=current)
 
 
 def _belongs(path: Path, log: EventLog) -> bool:

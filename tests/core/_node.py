@@ -20,8 +20,7 @@ from spear.events.record import Origin
 from spear.ports import End, Limits, Outcome
 from spear.projections.executions import execution_counts, list_executions
 from spear.projections.fleet import Fleet
-from spear.projections.reader import Reader
-from spear.projections.views import open_views
+from spear.projections.views import open_views, reader_of
 from spear.reactors.dispatcher import Dispatcher, Forwarder
 from spear.scheduling.placement import LeastUsed
 from spear.services.calls import Call, Mode
@@ -67,11 +66,22 @@ class FickleViews:
     def __init__(self, views):
         self._views, self.stuck = views, False
 
+    @property
+    def behind(self):
+        """As of the real ones."""
+        return self._views.behind
+
     def fold(self, facts):
         """Fold, or refuse after the events were recorded."""
         if self.stuck:
             raise Unavailable("recorded, but the views cannot follow")
         self._views.fold(facts)
+
+    def write(self):
+        """Write, or refuse."""
+        if self.stuck:
+            raise Unavailable("the views cannot follow")
+        self._views.write()
 
 
 class Guest:
@@ -250,7 +260,7 @@ def node(folder: Path, *, blobs=None, own="node-1", elsewhere=None, **limits) ->
         log = FickleLog(folder / LOG, clock=clock, bell=bell, threads=native_threads(2))
         stack.enter_context(closing(log))
         real = stack.enter_context(closing(open_views(folder / VIEWS, log)))
-        views, reader = FickleViews(real), stack.enter_context(closing(Reader(folder / VIEWS)))
+        views, reader = FickleViews(real), stack.enter_context(closing(reader_of(real, log)))
         fleet = Fleet(reader, LeastUsed(90), now_us=clock.now_us())
         fleet.follow(real)
         log.start(views)

@@ -38,6 +38,8 @@ def log(opened):
 class Gate:
     """A folder of events that waits until it is opened, so that commits wait behind one another."""
 
+    behind = 0
+
     def __init__(self):
         self.entered, self.open = threading.Event(), threading.Event()
         self.batches = []
@@ -47,15 +49,23 @@ class Gate:
         assert self.open.wait(10)
         self.batches.append(len(facts))
 
+    def write(self):
+        pass
+
 
 class Indifferent:
     """A folder that keeps nothing."""
 
+    behind = 0
+
     def fold(self, facts):
         pass
 
+    def write(self):
+        pass
 
-class Broken:
+
+class Broken(Indifferent):
     """A folder with a bug."""
 
     def fold(self, facts):

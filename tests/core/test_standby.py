@@ -75,6 +75,8 @@ def test_a_copy_has_the_same_id_events_hashes_and_views_and_grows_with_its_sourc
         while log.head < source.head:
             standby.follow()
         assert rows(log) == rows(source)
+        log.show()
+        source.show()
         assert compare(tmp_path / "a" / VIEWS, tmp_path / "b" / VIEWS) == {}
 
 

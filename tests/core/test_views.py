@@ -7,11 +7,10 @@ import pytest
 from spear.adapters.threads import InlineThreads
 from spear.domain.base import TOPICS
 from spear.errors import Invalid
-from spear.projections.reader import Reader
 from spear.projections.snapshots import KEPT, Snapshots
 from spear.projections.timeline import KEPT as KEPT_READERS
 from spear.projections.timeline import Timeline
-from spear.projections.views import Views, compare, open_views, rebuild
+from spear.projections.views import Views, compare, open_views, reader_of, rebuild
 from tests.crash._history import World
 from tests.crash._support import ORIGIN, VIEWS, Store, differences_from_rebuilt, make_log, store
 
@@ -39,11 +38,13 @@ def live_a_while(log, *, seed: int = 1, steps: int = 100) -> None:
 def test_live_views_equal_rebuilt_views_for_every_type_of_event(opened, tmp_path, seed):
     live_a_while(opened.log, seed=seed, steps=600)
     assert {fact.topic for fact in opened.log.recorder.query("")} == set(TOPICS)
+    opened.log.show()
     assert differences_from_rebuilt(tmp_path, opened.log) == {}
 
 
 def test_a_difference_between_views_is_named_by_table_and_key(opened, tmp_path):
     live_a_while(opened.log)
+    opened.log.show()
     rebuild(tmp_path / "other.db", opened.log.recorder, until=opened.log.head)
     with closing(apsw.Connection(str(tmp_path / "other.db"), vfs="unix")) as db:
         key = db.execute("SELECT uuid FROM nodes LIMIT 1").get
@@ -51,8 +52,8 @@ def test_a_difference_between_views_is_named_by_table_and_key(opened, tmp_path):
     assert compare(tmp_path / VIEWS, tmp_path / "other.db") == {"nodes": [key]}
 
 
-def test_rows_and_checkpoint_are_there_as_soon_as_a_commit_returns(opened, tmp_path):
-    with closing(Reader(tmp_path / VIEWS)) as reader:
+def test_a_reader_sees_rows_and_checkpoint_as_soon_as_a_commit_returns(opened):
+    with closing(reader_of(opened.views, opened.log)) as reader:
         for events in World(4).steps(30):
             last = opened.log.commit(events, ORIGIN).last
             assert reader.position == last == opened.log.head
@@ -174,6 +175,7 @@ def test_only_the_last_few_pasts_are_kept(opened, timeline, tmp_path):
 def test_looking_back_starts_from_the_nearest_snapshot(opened, timeline, tmp_path):
     snapshots = Snapshots(tmp_path / "snapshots")
     live_a_while(opened.log, seed=1, steps=20)
+    opened.log.show()
     taken = snapshots.take(tmp_path / VIEWS)
     live_a_while(opened.log, seed=2, steps=20)
     change(tmp_path / "snapshots" / f"views-{taken}.db", "SELECT 1")
@@ -184,9 +186,11 @@ def test_looking_back_starts_from_the_nearest_snapshot(opened, timeline, tmp_pat
 def test_snapshots_of_other_code_or_damaged_ones_are_not_used(opened, tmp_path):
     snapshots = Snapshots(tmp_path / "snapshots")
     live_a_while(opened.log, seed=1, steps=20)
+    opened.log.show()
     good = snapshots.take(tmp_path / VIEWS)
     for seed, harm in ((2, make_stale), (3, overwrite)):
         live_a_while(opened.log, seed=seed, steps=20)
+        opened.log.show()
         harm(tmp_path / "snapshots" / f"views-{snapshots.take(tmp_path / VIEWS)}.db")
     assert snapshots.nearest(opened.log.head).name == f"views-{good}.db"
     assert snapshots.nearest(good - 1) is None
@@ -196,6 +200,7 @@ def test_snapshots_are_thinned_to_a_bounded_number_that_is_dense_near_the_presen
     snapshots = Snapshots(tmp_path / "snapshots")
     for events in World(1).steps(80):
         opened.log.commit(events, ORIGIN)
+        opened.log.show()
         snapshots.take(tmp_path / VIEWS)
         assert len(snapshots.positions()) <= KEPT
     kept = snapshots.positions()

@@ -11,13 +11,13 @@ from spear.adapters.system import SystemIds
 from spear.adapters.threads import InlineThreads
 from spear.domain.execution import Execution
 from spear.errors import NotFound
-from spear.projections.reader import Reader
+from spear.projections.views import reader_of
 from spear.reactors.janitor import Collector
 from spear.services.content import INLINE_BYTES, Contents
 from spear.services.files import Files
 from spear.services.objects import Objects
 from spear.services.unit import Unit
-from tests.crash._support import ORIGIN, VIEWS, SteadyClock, store
+from tests.crash._support import ORIGIN, SteadyClock, store
 
 BYTES = b"x" * (INLINE_BYTES + 1)
 
@@ -50,7 +50,7 @@ class Kept:
 
 @pytest.fixture
 def kept(tmp_path):
-    with store(tmp_path) as opened, closing(Reader(tmp_path / VIEWS)) as reader:
+    with store(tmp_path) as opened, closing(reader_of(opened.views, opened.log)) as reader:
         yield Kept(tmp_path, opened.log, reader)
 
 
