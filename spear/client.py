@@ -31,7 +31,7 @@ from spear.events.record import Recorded
 from spear.protocols import bus
 from spear.protocols.cursor import EVERYTHING, Cursor, Filter
 
-_ANSWER_S, _IDLE_S = 2.0, 1.0
+_ANSWER_S, _MOST_ANSWER_S, _IDLE_S = 2.0, 30.0, 1.0
 _MOST_ANSWER_BYTES = 64 * 1024 * 1024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ERRORS: Mapping[str, type[SpearError]] = {
@@ -68,7 +68,9 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class Bus:
-    """One server's bus; asks again on a fresh connection until it is answered, for `patience_s` seconds if given.
+    """One server's bus; asks again on a fresh connection until it is answered, or `patience_s` seconds are over.
+
+    After each question without an answer it waits longer for the next one: a slow server is not made quicker by questions.
 
     `key` is the server's public key, where the bus is encrypted; `token` says who asks. Belongs to the thread that made it,
     as does `context`, which is closed with it.
@@ -91,6 +93,7 @@ class Bus:
         self._reads: zmq.Socket[bytes] | None = None
         self._notices: zmq.Socket[bytes] | None = None
         self._notices_port = self._request = 0
+        self._answer_s = _ANSWER_S
 
     def read(self, **wanted: Any) -> bus.Page[Recorded]:
         """The next page for the fields of `bus.Read`; raises what the server refused with, `Unavailable` when patience ends."""
@@ -106,8 +109,10 @@ class Bus:
         began = monotonic()
         while (answer := self._ask(version, request, wanted)) is None:
             self._hang_up()
+            self._answer_s = min(2 * self._answer_s, _MOST_ANSWER_S)
             if self._patience_s is not None and monotonic() - began >= self._patience_s:
                 raise Unavailable(f"tcp://{self._host}:{self._port} gave no answer for {self._patience_s:g} s")
+        self._answer_s = _ANSWER_S
         if isinstance(answer, bus.Refusal):
             raise _refused(answer)
         if not isinstance(answer, kind):
@@ -129,7 +134,7 @@ class Bus:
             self._reads = self._connected(zmq.DEALER, self._port)
         encoded = _encode(request(request=self._request, token=self._token, **wanted))
         self._reads.send_multipart([version, encoded])
-        until = monotonic() + _ANSWER_S
+        until = monotonic() + self._answer_s
         while (left_s := until - monotonic()) > 0:
             if self._reads.poll(int(left_s * 1000) + 1):
                 answer = _understood(self._reads.recv_multipart())

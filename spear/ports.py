@@ -49,6 +49,10 @@ class Bell(Protocol):
         """Run `call` on this thread once whoever is runnable now had a turn; at once where there is no hub."""
         ...
 
+    def turn(self) -> None:
+        """Between two slices of long work: return when the others had their turn; at once where there is no hub."""
+        ...
+
 
 class Threads(Protocol):
     """Native threads for work that blocks or computes."""

@@ -9,6 +9,7 @@ import gevent
 from gevent import monkey
 from gevent.hub import Waiter
 
+from spear.adapters.turns import Turns
 from spear.events._bell import ThreadTicket
 from spear.ports import Ticket
 
@@ -58,6 +59,7 @@ class HubBell:
         self._rung: deque[HubTicket] = deque()
         self._signal = self._hub.loop.async_()
         self._signal.start(self._deliver)
+        self._turns = Turns()
 
     def __enter__(self) -> Self:
         return self
@@ -90,10 +92,16 @@ class HubBell:
         else:
             call()
 
+    def turn(self) -> None:
+        """Block the calling greenlet until the others had their turn; at once on a native thread."""
+        if _get_ident() == self._home and not self._closed:
+            self._turns.wait()
+
     def close(self) -> None:
-        """Release the hub's watcher; whoever still waits is not woken any more."""
+        """Release the hub's watchers; whoever still waits is not woken any more."""
         if not self._closed:
             self._closed = True
+            self._turns.close()
             self._signal.stop()
             self._signal.close()
 

@@ -47,3 +47,6 @@ class ThreadBell:
     def soon(self, call: Callable[[], None]) -> None:
         """Run `call` now."""
         call()
+
+    def turn(self) -> None:
+        """Nobody else has to wait for this thread."""

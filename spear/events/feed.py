@@ -7,7 +7,7 @@ import msgspec
 
 from spear.errors import CursorGap, CursorReset, Detail, Invalid
 from spear.events.filters import streams_of, topics_of
-from spear.events.log import EventLog
+from spear.events.log import SLICE, EventLog
 from spear.events.record import Recorded
 from spear.protocols.cursor import EVERYTHING, Cursor, Filter, mark_of
 
@@ -55,7 +55,7 @@ def _agreeing(cursor: Cursor, chosen: Filter) -> Cursor:
     return cursor
 
 
-def feed(log: EventLog, cursor: Cursor, *, limit: int = 1000, idle_s: float = 0.0) -> Iterator[Page]:
+def feed(log: EventLog, cursor: Cursor, *, limit: int = SLICE, idle_s: float = 0.0) -> Iterator[Page]:
     """Everything after `cursor`, page by page, for ever; an empty page after each `idle_s` seconds without events.
 
     Raises `CursorReset` when the cursor does not belong to this log's history, `CursorGap` when the log no longer holds

@@ -24,6 +24,7 @@ from spear.ports import Bell, Clock, Threads, Ticket
 
 _ANY = ""
 _PAGE = 1000
+SLICE = 100  # what a follower reads at once: a millisecond's work, sent and all
 _LEAST_ROOM = 65536  # what SQLite needs beside the log to open it
 _COPY = Origin("copy")  # of no event: each keeps its own
 _READ = Origin("read")  # of no event: there is none
@@ -226,11 +227,12 @@ class EventLog:
         idle_s: float,
         topics: Sequence[str] = (),
         streams: Sequence[str] = (),
-        limit: int = _PAGE,
+        limit: int = SLICE,
     ) -> Iterator[list[Recorded]]:
         """Every event after `position`, in order, for ever; an empty list after each `idle_s` seconds without any.
 
-        It reads the log itself: a slow reader reads further back, and between past and present there is no gap.
+        It reads the log itself: a slow reader reads further back, and between past and present there is no gap. Who has
+        more than `limit` before him takes turns with everybody else.
         """
         spoke = monotonic()
         while True:
@@ -241,6 +243,8 @@ class EventLog:
             if facts or left_s <= 0 or not self.wait(position, timeout_s=left_s, topics=topics):
                 yield facts
                 spoke = monotonic()
+            if len(facts) == limit:
+                self._bell.turn()
 
     def position_at(self, time_us: int) -> int:
         """The last position recorded at or before `time_us`; times never go back along the log."""

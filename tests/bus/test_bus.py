@@ -153,6 +153,60 @@ def test_patience_ends_where_nobody_answers():
             next(follow(f"127.0.0.1:{port}", patience_s=0.1))
 
 
+class Slow(threading.Thread):
+    """A bus that answers one question after the other, and takes for each four times as long as a reader waits at first."""
+
+    def __init__(self, context: zmq.Context, answer_s: float) -> None:
+        super().__init__(daemon=True)
+        self._socket, self._answer_s = context.socket(zmq.ROUTER), answer_s
+        self.port = self._socket.bind_to_random_port("tcp://127.0.0.1")
+        self._over = threading.Event()
+
+    def run(self) -> None:
+        while not self._over.is_set():
+            if self._socket.poll(50):
+                reader, version, body = self._socket.recv_multipart()
+                self._over.wait(4 * self._answer_s)
+                refusal = bus.Refusal(msgspec.msgpack.decode(body)["request"], "NOT_NOW", "asked at last", {})
+                self._socket.send_multipart([reader, version, msgspec.msgpack.encode(refusal)])
+        self._socket.close(0)
+
+    def __exit__(self, *_) -> None:
+        self._over.set()
+        self.join()
+
+    def __enter__(self):
+        self.start()
+        return self
+
+
+def to(slow: Slow, *, patience_s: float) -> closing[Bus]:
+    return closing(Bus(f"127.0.0.1:{slow.port}", patience_s=patience_s))
+
+
+def heard_by(reader: Bus) -> Exception | None:
+    try:
+        reader.read()
+    except (Invalid, Unavailable) as error:
+        return error
+    return None
+
+
+def test_a_server_that_is_slower_than_its_readers_first_patience_is_heard_in_the_end(monkeypatch):
+    monkeypatch.setattr("spear.client._ANSWER_S", 0.05)
+    with zmq.Context() as context, Slow(context, 0.05) as slow, to(slow, patience_s=20) as reader:
+        for _ in range(2):
+            with pytest.raises(Invalid, match="asked at last"):
+                reader.read()
+
+
+def test_who_gives_up_and_comes_again_is_heard_by_a_slow_server_too(monkeypatch):
+    monkeypatch.setattr("spear.client._ANSWER_S", 0.05)
+    with zmq.Context() as context, Slow(context, 0.05) as slow, to(slow, patience_s=0.01) as reader:
+        heard = [heard_by(reader) for _ in range(8)]
+    assert isinstance(heard[0], Unavailable) and any(isinstance(one, Invalid) for one in heard)
+
+
 @pytest.fixture
 def raw(server):
     """A socket that says anything."""

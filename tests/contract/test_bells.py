@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import gevent
+import gevent.socket
 import pytest
 
 from spear.adapters.hub import HubBell
@@ -122,9 +123,56 @@ def test_a_gevent_timeout_ends_a_wait_and_the_ticket_still_works(hub_bell: HubBe
     assert ticket.wait(10)
 
 
+def test_who_takes_turns_on_a_native_thread_or_where_no_hub_is_waits_for_nobody() -> None:
+    ThreadBell().turn()
+    with HubBell() as bell:
+        done = bell.ticket()
+        on_a_native_thread(lambda: (bell.turn(), bell.ring([done])))
+        assert done.wait(10)
+
+
+def test_between_two_turns_of_many_everybody_else_gets_on(hub_bell: HubBell) -> None:
+    done: list[str] = []
+    ours, theirs = gevent.socket.socketpair()
+
+    def work() -> None:
+        while len(done) < 600:
+            done.append("slice")
+            ours.send(b"?")
+            hub_bell.turn()
+
+    def answer() -> None:
+        while theirs.recv(1):
+            done.append("answer")
+
+    with ours, theirs:
+        answering, working = gevent.spawn(answer), [gevent.spawn(work) for _ in range(60)]
+        gevent.joinall(working, timeout=30, raise_error=True)
+        answering.kill()
+    begun = done[60:]  # each begins without a turn
+    behind = [begun[:end].count("slice") - begun[:end].count("answer") for end in range(len(begun))]
+    assert max(behind) <= 1, done
+
+
+def test_turns_are_taken_in_order_and_who_is_killed_takes_none(hub_bell: HubBell) -> None:
+    order: list[int] = []
+
+    def work(number: int) -> None:
+        for _ in range(3):
+            order.append(number)
+            hub_bell.turn()
+
+    workers = [gevent.spawn(work, number) for number in range(4)]
+    gevent.sleep(0)
+    workers[1].kill(timeout=10)
+    gevent.joinall(workers, timeout=10, raise_error=True)
+    assert order == [0, 1, 2, 3, 0, 2, 3, 0, 2, 3]
+
+
 def test_a_closed_hub_bell_may_be_closed_again_and_rung(hub_bell: HubBell) -> None:
     ticket = hub_bell.ticket()
     hub_bell.close()
     hub_bell.close()
     hub_bell.ring([ticket])
     assert ticket.wait(0)
+    hub_bell.turn()

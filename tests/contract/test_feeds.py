@@ -109,7 +109,7 @@ def test_the_pages_of_one_follower_are_linked_too(log, chosen):
 def test_who_begins_in_the_middle_learns_what_was_before(log, chosen):
     expected = wanted(log, chosen)
     for after in Random(1).sample(range(log.head + 1), 20):
-        page = next(feed(log, cursor_at(log, after, chosen)))
+        page = next(feed(log, cursor_at(log, after, chosen), limit=1000))
         assert page.previous == (after if chosen == EVERYTHING else max((p for p in expected if p <= after), default=0))
         assert [fact.position for fact in page.facts] == [p for p in expected if p > after]
 
@@ -121,9 +121,9 @@ def test_an_empty_page_moves_the_cursor_past_what_it_looked_at(log):
 
 
 def test_a_page_cut_short_continues_where_it_was_cut(log, chosen):
-    page = next(feed(log, cursor_at(log, 0, chosen)))
+    page = next(feed(log, cursor_at(log, 0, chosen), limit=1000))
     short = page.first(2)
-    found = [*short.facts, *next(feed(log, short.cursor)).facts]
+    found = [*short.facts, *next(feed(log, short.cursor, limit=1000)).facts]
     assert [fact.position for fact in found] == wanted(log, chosen)
 
 
@@ -140,7 +140,7 @@ def test_followers_hear_what_is_written_meanwhile_once_and_in_order(log, chosen)
         listeners = [pool.submit(listen, log.head) for _ in range(3)]
         pool.submit(grow, log, seed=2).result()
         assert all(one.result() == wanted(log, chosen)[: len(one.result())] for one in listeners)
-    assert [f.position for f in next(feed(log, cursor_at(log, 0, chosen))).facts] == wanted(log, chosen)
+    assert [f.position for f in next(feed(log, cursor_at(log, 0, chosen), limit=1000)).facts] == wanted(log, chosen)
 
 
 def test_a_reader_begins_at_a_position_now_or_at_its_cursor(log):
@@ -199,7 +199,7 @@ def test_a_cursor_from_before_a_restore_is_reset(tmp_path, later, reason):
             "reason": reason, "position": lost.position, "head": restored.head, "cursor": "",
         }  # fmt: skip
         anew = Cursor.parse(str(told.details["cursor"]))
-        assert [f.position for f in next(feed(restored, anew)).facts] == list(range(1, restored.head + 1))
+        assert [f.position for f in next(feed(restored, anew, limit=1000)).facts] == list(range(1, restored.head + 1))
         next(feed(restored, kept))  # what both pasts have in common goes on
 
 
@@ -225,7 +225,7 @@ def test_a_cursor_below_the_floor_is_told_what_is_missing_and_goes_on_behind_it(
             assert (details["missing_from"], details["missing_to"]) == (5, 10) and details["where"]
             beyond = Cursor.parse(str(details["cursor"]))
             assert (beyond.position, beyond.filter) == (10, cursor.filter)
-            assert [f.position for f in next(feed(log, beyond)).facts] == wanted(log, cursor.filter)
+            assert [f.position for f in next(feed(log, beyond, limit=1000)).facts] == wanted(log, cursor.filter)
         assert next(feed(log, at_floor)).facts[0].position == 11
         assert next(feed(log, above)).facts[0].position == 12
 

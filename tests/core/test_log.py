@@ -14,7 +14,9 @@ from spear.domain.base import NEXT, UNSTAMPED
 from spear.domain.file import File
 from spear.domain.node import Heartbeat, observations
 from spear.errors import Conflict, StartupError, Unavailable
+from spear.events._bell import ThreadBell
 from spear.events.lock import DirectoryLock
+from spear.events.log import SLICE
 from spear.events.record import Committed, Pending
 from spear.events.recorder import ApswRecorder
 from spear.events.verify import verify
@@ -210,6 +212,28 @@ def test_a_follower_sees_every_position_once_and_in_order_while_others_write(log
         for future in futures:
             future.result()
     assert seen == list(range(1, writers * each + 1))
+
+
+class Turns(ThreadBell):
+    """A bell that counts who takes turns with others."""
+
+    taken = 0
+
+    def turn(self):
+        self.taken += 1
+
+
+@pytest.mark.parametrize("topics", [(), ("node.Heartbeat",)], ids=["everything", "a topic"])
+def test_who_has_a_past_to_read_takes_a_turn_for_each_slice_and_who_hears_what_happens_now_takes_none(tmp_path, topics):
+    bell = Turns()
+    with store(tmp_path, bell=bell) as opened:
+        opened.log.commit([event for _ in range(SLICE * 2 + 1) for event in beat()], ORIGIN)
+        follower = opened.log.follow(0, idle_s=10, topics=topics)
+        assert [(len(next(follower)), bell.taken) for _ in range(3)] == [(SLICE, 0), (SLICE, 1), (1, 2)]
+        for _ in range(3):
+            opened.log.commit(beat(), ORIGIN)
+            assert len(next(follower)) == 1
+        assert bell.taken == 2
 
 
 def test_a_follower_of_other_topics_moves_on_and_reports_idleness(log):

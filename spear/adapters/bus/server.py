@@ -3,7 +3,7 @@
 import logging
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from os import SEEK_END
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from zmq.error import ZMQError
 
 from spear.adapters.bus.crowd import Crowd
 from spear.adapters.bus.keys import own_keys
+from spear.adapters.turns import Turns
 from spear.config import Address
 from spear.errors import Malformed, SpearError, StartupError
 from spear.events.feed import Page, feed, start
@@ -79,12 +80,13 @@ class BusServer:
         log.info("the bus listens on port %d, notices on port %d%s", self.port, self.notices_port, told)
 
     def _answer_reads(self, events: EventLog, blobs: BlobStore, admit: Admit) -> None:
-        while True:
-            reader, *frames = self._reads.recv_multipart()
-            answer = self._answer(events, blobs, admit, frames)
-            with suppress(ZMQError):  # a reader that went away
-                self._reads.send_multipart([reader, bus.VERSION, _encode(answer)])
-            gevent.sleep(0)  # who catches up with a long past leaves the others their turn
+        with closing(Turns()) as turns:
+            while True:
+                reader, *frames = self._reads.recv_multipart()
+                answer = self._answer(events, blobs, admit, frames)
+                with suppress(ZMQError):  # a reader that went away
+                    self._reads.send_multipart([reader, bus.VERSION, _encode(answer)])
+                turns.wait()
 
     def _answer(self, events: EventLog, blobs: BlobStore, admit: Admit, frames: Sequence[bytes]) -> bus.Answer[Any]:
         request = 0
