@@ -1,6 +1,6 @@
-"""Some followers over one transport: `TRANSPORT COUNT HTTP GRPC BUS CUT SEED`; standard input says where they may end.
+"""Some followers over one transport: `TRANSPORT COUNT HTTP GRPC BUS CUT SEED`.
 
-Each follower is cut off after up to CUT events, again and again, and every third one is slow. Prints a line of JSON
+Each line of standard input is answered with how many events they heard; one that is a number says where they may end. Each follower is cut off after up to CUT events, again and again, and every third one is slow. Prints a line of JSON
 for each: the gaps that it was told, the first and the last position that it heard, how many, and how often it was cut.
 """
 
@@ -82,7 +82,11 @@ def main(name: str, count: int, where: Where, cut: int, seed: int) -> None:
         arguments = (TRANSPORTS[name].follow, where, account, Random(f"{name} {seed} {number}"))
         threads.append(threading.Thread(target=follow, args=arguments, kwargs=settings))
         threads[-1].start()
-    End.position = int(sys.stdin.readline())
+    for line in sys.stdin:
+        print(sum(account.count for account in accounts), flush=True)
+        if line.strip().isdigit():
+            End.position = int(line)
+            break
     for thread in threads:
         thread.join()
     for account in accounts:

@@ -26,6 +26,7 @@ EVENTS = int(os.environ.get("CHAOS_EVENTS", "1000"))
 SEED = int(os.environ.get("CHAOS_SEED", "0")) or Random().randrange(1, 2**32)
 LIVE = min(EVENTS // 5, 5000)
 KILLS, WRITERS = 3, 2
+PAUSE_S, LAST_PAUSE_S = EVENTS / 2_000_000, 0.1
 PATIENCE_S = 60 + EVENTS * 0.02
 
 
@@ -33,7 +34,7 @@ class Writers:
     """Take nodes out of work and put them back, one request after the other: who waits for the end, hears what is after it."""
 
     def __init__(self, server: Server, nodes: list[UUID]) -> None:
-        self.written, self.pause_s, self._over, self._url = [0] * WRITERS, 0.0, threading.Event(), server.url
+        self.written, self.pause_s, self._over, self._url = [0] * WRITERS, PAUSE_S, threading.Event(), server.url
         self._threads = [threading.Thread(target=self._write, args=(n, nodes[n])) for n in range(WRITERS)]
         for thread in self._threads:
             thread.start()
@@ -62,6 +63,19 @@ def followers(stack: ExitStack, server: Server, name: str) -> "subprocess.Popen[
     return process
 
 
+def asked(process: "subprocess.Popen[bytes]", line: str) -> int:
+    """What followers answer to a line."""
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write(f"{line}\n".encode())
+    process.stdin.flush()
+    return int(process.stdout.readline())
+
+
+def heard(crowd: "dict[str, subprocess.Popen[bytes]]") -> dict[str, int]:
+    """How many events the followers of each transport heard by now."""
+    return {name: asked(process, "how many?") for name, process in crowd.items()}
+
+
 def _end(process: "subprocess.Popen[bytes]") -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
@@ -70,6 +84,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 def test_every_follower_ends_with_every_event_once_in_order_or_an_explicit_gap(tmp_path: Path) -> None:
     missing, began = EVENTS // 10, time.monotonic()
+    to_hear = (EVENTS - LIVE - missing) * sum(transport.of_fifty for transport in TRANSPORTS.values())
     nodes = _log.write(tmp_path / "data", events=EVENTS - LIVE, without=missing)
     with ExitStack() as stack:
         server = stack.enter_context(Server(tmp_path / "data", "--heartbeat-timeout", "1000000", role="sms"))
@@ -78,16 +93,17 @@ def test_every_follower_ends_with_every_event_once_in_order_or_an_explicit_gap(t
         writers = Writers(server, nodes)
         stack.callback(writers.stop)
         for kill in range(1, KILLS + 1):
-            eventually(lambda least=kill * LIVE // (KILLS + 1): sum(writers.written) >= least, within_s=PATIENCE_S)
+            part = kill / (KILLS + 1)
+            eventually(lambda part=part: sum(writers.written) >= part * LIVE, within_s=PATIENCE_S)
+            eventually(lambda part=part: sum(heard(crowd).values()) >= part * to_hear, within_s=PATIENCE_S)
+            print(f"\nafter {time.monotonic() - began:.0f} s, killed; heard {heard(crowd)}", flush=True)
             server.stop(signal.SIGKILL)
             server.start(ready_within_s=PATIENCE_S)
         eventually(lambda: sum(writers.written) >= LIVE, within_s=PATIENCE_S)
         end = int(server.get("/ready").json()["head"])
-        writers.pause_s = 0.1
+        writers.pause_s = max(PAUSE_S, LAST_PAUSE_S)
         for process in crowd.values():
-            assert process.stdin is not None
-            process.stdin.write(f"{end}\n".encode())
-            process.stdin.flush()
+            asked(process, str(end))
         accounts = {name: _accounts(process, within_s=PATIENCE_S) for name, process in crowd.items()}
     _tell(accounts, end, time.monotonic() - began)
     for name, told in accounts.items():
