@@ -9,6 +9,8 @@ from spear.domain.instance import InstanceReport
 from spear.domain.task import TaskStatus
 from spear.ports import LogLine
 
+NOT_ITS_OWN = "NOT_ITS_OWN"  # the code of a `Forbidden` report: of what ran on another node
+
 
 @dataclass(frozen=True, slots=True)
 class LogMark:

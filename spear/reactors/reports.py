@@ -20,7 +20,7 @@ from spear.projections.instances import get_instance
 from spear.projections.reader import Reader
 from spear.projections.tasks import EXECUTION_ID, result_uri
 from spear.reactors.lines import LATER, LineSender
-from spear.reports import Headquarters, Told
+from spear.reports import NOT_ITS_OWN, Headquarters, Told
 from spear.services.nodes import OwnNode
 
 log = logging.getLogger(__name__)
@@ -224,7 +224,7 @@ def _refusal_of(fact: Recorded) -> Iterator[None]:
     """What the SMS will never take is told to the log; nothing behind it waits for that."""
     try:
         yield
-    except LATER:
-        raise
     except SpearError as error:
+        if isinstance(error, LATER) and error.code != NOT_ITS_OWN:
+            raise
         log.error("the SMS refuses the report of event %d (%s): %s", fact.position, fact.topic, error.message)

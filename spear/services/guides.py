@@ -133,15 +133,16 @@ class SmsGuide:
             raise Unavailable(error.message) from None
 
     def report(self, origin: Origin, node_uuid: str, errand: Errand, outcome: OutcomeClass, text: str) -> None:
-        """Tell the SMS how it went there, as far as that can be; a success is news only after a failure."""
+        """Tell the SMS how it went where the SMS had it go, as far as that can be; a success is news only after a failure."""
         if outcome is OutcomeClass.SUCCESS and node_uuid not in self._failing:
             return
         (self._failing.discard if outcome is OutcomeClass.SUCCESS else self._failing.add)(node_uuid)
         decision_id = self._named[node_uuid][1] if node_uuid in self._named else ""
-        ident = errand.execution_id
+        if not decision_id:
+            return  # the caller named the node, and the SMS hears only of what it decided
         try:
             self._sms.tell_outcome(
-                node_uuid, decision_id=decision_id or ident, request_id=ident, task_id=errand.task_id,
+                node_uuid, decision_id=decision_id, request_id=errand.execution_id, task_id=errand.task_id,
                 outcome=outcome, text=text,
             )  # fmt: skip
         except SpearError as error:

@@ -10,8 +10,9 @@ from spear.domain.execution import Execution
 from spear.domain.node import NodeStatus
 from spear.domain.placement import CandidateFacts, DecisionFacts, InvocationPlaced, RefusedFacts, Rule
 from spear.domain.task import ExecutableType
+from spear.domain.token import TokenRole
 from spear.errands import NodeAddress
-from spear.errors import NotFound, Unavailable
+from spear.errors import Forbidden, NotFound, Unavailable
 from spear.events.mapper import payload
 from spear.events.record import Committed, Origin
 from spear.ports import Clock, Ids
@@ -20,6 +21,7 @@ from spear.projections.fleet import Fleet
 from spear.projections.tasks import TaskRow
 from spear.scheduling.placement import Candidate, Decision, Ranked, Reason, Refused, Want
 from spear.services.nodes import OwnNode
+from spear.services.tokens import Caller
 from spear.services.unit import Unit, as_uuid
 
 LABEL_KEY = "labels."  # a task's config `labels.zone: a` asks for nodes whose metadata has `zone: a`
@@ -173,6 +175,16 @@ class Placements:
             decision=_facts(decision, self.policy),
         )
         return str(ident), decision.ranked, self._unit.save(origin, more=[fact])
+
+    def check_asker(self, caller: Caller, decision_id: str) -> None:
+        """Raise `Forbidden` for a node's token that did not ask for this decision: how it went is not its to tell."""
+        if caller.role is TokenRole.NODE and not self._asked(caller, decision_id):
+            text = f"decision_id: got {decision_id!r}, expected a decision that token {caller.name!r} asked for"
+            raise Forbidden(text, code="NOT_ITS_DECISION")
+
+    def _asked(self, caller: Caller, decision_id: str) -> bool:
+        first = self._unit.log.stream(decision_id, limit=1)
+        return any(f.topic == InvocationPlaced.TOPIC and f.actor.partition(":")[2] == caller.name for f in first)
 
     def _decide(self, want: Want, *, most: int) -> Decision:
         return self._fleet.decide(want, now_us=self._clock.now_us(), most=most)

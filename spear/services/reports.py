@@ -5,15 +5,17 @@ from collections.abc import Sequence
 from spear.domain.execution import FINAL, Execution, ExecutionReport
 from spear.domain.instance import Instance, InstanceReport
 from spear.domain.task import Task
-from spear.errors import Invalid, NotFound, Refused
+from spear.domain.token import TokenRole
+from spear.errors import Forbidden, Invalid, NotFound, Refused
 from spear.events.record import Origin
 from spear.ports import LogLine
 from spear.projections.executions import ExecutionRow, get_execution
 from spear.projections.reader import Reader
 from spear.projections.tasks import EXECUTION_ID, task_results
-from spear.reports import LineStore, LogMark
+from spear.reports import NOT_ITS_OWN, LineStore, LogMark
 from spear.services.forwards import Forwards
 from spear.services.nodes import OwnNode
+from spear.services.tokens import Caller
 from spear.services.unit import Unit, as_uuid, retrying
 
 _FINAL = frozenset(status.value for status in FINAL)
@@ -78,13 +80,27 @@ class Reports:
             raise Refused(f"node_uuid: got {node_uuid}, which is this process's own node and has nothing to report")
 
     def result(
-        self, origin: Origin, task_id: str, uri: str, *, status: str, completed_at_us: int, metadata: dict[str, str]
+        self,
+        origin: Origin,
+        task_id: str,
+        uri: str,
+        *,
+        caller: Caller,
+        status: str,
+        completed_at_us: int,
+        metadata: dict[str, str],
     ) -> None:
-        """How an execution of the task ended, unless its own end tells that anyway; raises `NotFound`."""
+        """How an execution of the task ended, unless its own end tells that anyway.
+
+        Raises `NotFound`, and `Forbidden` for a node's token when it did not run on that node.
+        """
         task = self._unit.get(Task, task_id)
         told = task.result(uri, status=status, completed_at_us=completed_at_us, metadata=metadata)
         ran = get_execution(self._reader, metadata.get(EXECUTION_ID, ""))
-        told_by_end = ran is not None and ran.task_id == str(task.id) and _tells_result(ran)
+        ran = ran if ran and ran.task_id == str(task.id) else None
+        if caller.role is TokenRole.NODE and (ran is None or ran.node_uuid != caller.node_uuid):
+            raise _not_its_own(caller, str(task.id), metadata)
+        told_by_end = ran is not None and _tells_result(ran)
         known = told_by_end or self._is_last(str(task.id), uri, status, metadata)
         self._unit.save(origin, task, more=[] if known else [told])
 
@@ -123,6 +139,12 @@ class Reports:
 
 def _tells_result(row: ExecutionRow) -> bool:
     return row.status in _FINAL or bool(row.input_sha256)
+
+
+def _not_its_own(caller: Caller, task_id: str, metadata: dict[str, str]) -> Forbidden:
+    expected = f"an execution of task {task_id} that ran on the node of token {caller.name!r}"
+    text = f"result_metadata.{EXECUTION_ID}: got {metadata.get(EXECUTION_ID, '')!r}, expected {expected}"
+    return Forbidden(text, code=NOT_ITS_OWN)
 
 
 def _same_task(what: str, known: str, told: str) -> None:

@@ -10,13 +10,13 @@ import pytest
 from spear.adapters.storage.logs import FileLogStore
 from spear.adapters.threads import InlineThreads
 from spear.domain.execution import Execution, ExecutionReport, ExecutionStatus
-from spear.errors import Overloaded, Refused, TooLarge, Unavailable
+from spear.errors import Forbidden, Overloaded, Refused, TooLarge, Unavailable
 from spear.events._bell import ThreadBell
 from spear.ports import Level, LogLine, Stream
 from spear.projections.executions import get_execution
 from spear.reactors.lines import MOST_LIVE, LineSender
 from spear.reactors.reports import Bookmark, ReportSender
-from spear.reports import LogMark
+from spear.reports import NOT_ITS_OWN, LogMark
 from spear.services.calls import Call
 from tests.core._node import ORIGIN, joined, node, until
 from tests.core.test_forwards import FULL, Elsewhere
@@ -28,6 +28,7 @@ class Sms:
 
     def __init__(self):
         self.told, self.lines, self.finished, self.error, self.refused = [], {}, [], None, set()
+        self.refusal = Refused("never")
         self.most, self.turned_away, self.knows_results = 10**6, 0, False
 
     def _take(self, *said):
@@ -35,7 +36,7 @@ class Sms:
             if self.error:
                 raise self.error
             if said[1] in self.refused:
-                raise Refused("never")
+                raise self.refusal
             self.told.append(said)
             return said[0] == "execution" and self.knows_results
 
@@ -141,7 +142,7 @@ def test_an_execution_that_ends_at_once_is_told_once(tmp_path, sms):
         assert sms.of("execution") == [(ident, "completed")]
 
 
-@pytest.mark.parametrize("error", [Unavailable("away"), Overloaded("busy")])
+@pytest.mark.parametrize("error", [Unavailable("away"), Overloaded("busy"), Forbidden("the wrong role")])
 def test_what_could_not_be_told_is_told_from_the_bookmark_on(tmp_path, sms, error):
     with node(tmp_path) as here:
         task = here.task()
@@ -160,7 +161,9 @@ def test_what_could_not_be_told_is_told_from_the_bookmark_on(tmp_path, sms, erro
         assert not set(before) & {said[1] for said in sms.told}
 
 
-def test_what_the_sms_will_never_take_holds_up_nothing(tmp_path, sms, caplog):
+@pytest.mark.parametrize("refusal", [Refused("never"), Forbidden("of another node", code=NOT_ITS_OWN)])
+def test_what_the_sms_will_never_take_holds_up_nothing(tmp_path, sms, caplog, refusal):
+    sms.refusal = refusal
     with node(tmp_path) as here:
         task = here.task()
         idents = ran(here, task, 3)

@@ -210,6 +210,25 @@ def test_neither_keys_nor_passes_are_told_to_logs_or_events(sms: Encrypted, node
     assert (sms.data_dir / "pass.key").stat().st_mode & 0o077 == 0
 
 
+def test_an_sms_hears_from_a_node_how_it_went_on_the_node_that_it_named(
+    sms: Encrypted, nodes: tuple[Node, Node]
+) -> None:
+    full, gone = nodes
+    operator, loop, hello = sms.tokens["operator"], registered(sms, "loop"), registered(sms, "hello")
+    busy = [begun(sms, loop, node_uuid=identity(full)) for _ in range(2)]
+    gone.kill()
+    run(full, full.new_token("another", "client"), hello, mode="async")
+    query = f"/api/v1/events?type=OutcomeReported&noun=node&id={identity(gone)}"
+    told = eventually(lambda: [e for e in sms.as_(operator, "GET", query).json()["events"] if e["actor"] == "grpc:one"])
+    assert told[0]["data"]["outcome_class"] == "unavailable"
+    for ident in busy:
+        stop(sms, ident)
+    gone.start()
+    decision = {"decision_id": "d", "request_id": "r", "task_id": hello, "node_uuid": identity(gone)}
+    body = {**decision, "outcome_class": "success"}
+    assert sms.as_(operator, "POST", "/api/v1/placement/invocations/report-outcome", json=body).ok
+
+
 def test_a_node_whose_certificate_another_ca_signed_is_sent_nothing(
     sms: Encrypted, nodes: tuple[Node, Node], certificates: Certificates, tmp_path: Path
 ) -> None:

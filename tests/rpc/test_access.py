@@ -9,7 +9,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from spear.adapters.rpc.access import METHODS, markdown
-from spear.adapters.rpc.generated.sms import events_pb2, node_pb2, task_pb2
+from spear.adapters.rpc.generated.sms import events_pb2, execution_pb2, node_pb2, placement_pb2, task_pb2
 from spear.adapters.rpc.generated.spearlet import function_pb2
 from spear.domain.token import TokenRole
 from tests.closed import Closed
@@ -145,6 +145,56 @@ def test_a_node_is_welcomed_back_under_its_own_uuid_and_nobody_else_is(closed, l
         own.RegisterNode(node={**PLACE, "uuid": str(uuid4())})
     assert own.DeleteNode(uuid=uuid).success
     assert own.RegisterNode(node={**PLACE, "uuid": uuid}).node_uuid == uuid
+
+
+@pytest.fixture
+def two(closed, line):
+    """Two nodes: their tokens and uuids."""
+    tokens = [closed.issued(f"n-{uuid4().hex}", "node") for _ in range(2)]
+    return [(token, nodes(line, token).RegisterNode(node=PLACE).node_uuid) for token in tokens]
+
+
+def test_how_an_invocation_went_is_told_by_who_asked_where_it_should_run(closed, line, two):
+    placing = [Stub(line, placement_pb2, "PlacementService", token=token) for token, _ in two]
+    (token, _), (_, other) = two
+    told = {"request_id": "r", "task_id": closed.register("hello"), "node_uuid": other}
+    decisions = [one.PlaceInvocation(request_id="r", task_id=told["task_id"]).decision_id for one in placing]
+    for wrong in (decisions[1], str(uuid4()), other, "nonsense"):
+        with refused(FORBIDDEN, "decision_id", wrong, "a decision that token"):
+            placing[0].ReportInvocationOutcome(**told, decision_id=wrong, outcome_class=3)
+        body = {**told, "decision_id": wrong, "outcome_class": "unavailable"}
+        by_rest = closed.as_(token, "POST", "/api/v1/placement/invocations/report-outcome", json=body)
+        assert (by_rest.status_code, by_rest.json()["error"]) == (403, "NOT_ITS_DECISION")
+    assert events_of(closed, ["OutcomeReported"], noun="node", ident=other) == []
+    assert placing[0].ReportInvocationOutcome(**told, decision_id=decisions[0], outcome_class=3).accepted
+    operator = Stub(line, placement_pb2, "PlacementService", token=closed.tokens["operator"])
+    assert operator.ReportInvocationOutcome(**told, decision_id="d", outcome_class=1).accepted
+    assert len(events_of(closed, ["OutcomeReported"], noun="node", ident=other)) == 2
+
+
+def test_a_result_is_told_by_the_node_that_ran_it(closed, line, two):
+    task_id, another = closed.register("hello"), closed.register("hello")
+    (token, own), (thief, _) = two
+    told = {"execution_id": str(uuid4()), "task_id": task_id, "node_uuid": own, "instance_id": str(uuid4())}
+    registry = Stub(line, execution_pb2, "ExecutionRegistryService", token=token)
+    assert registry.ReportExecution(**told, status=execution_pb2.EXECUTION_STATUS_RUNNING).accepted
+
+    def result(by, task=task_id, ident=told["execution_id"]):
+        tasks = Stub(line, task_pb2, "TaskService", token=by)
+        return tasks.UpdateTaskResult(
+            task_id=task, result_status="failed", result_metadata={"execution_id": ident} if ident else {}
+        )
+
+    for wrong in ({"by": thief}, {"by": token, "ident": ""}, {"by": token, "ident": str(uuid4())}):
+        with refused(FORBIDDEN, "result_metadata.execution_id", "that ran on the node of token"):
+            result(**wrong)
+    with refused(FORBIDDEN, another):
+        result(token, task=another)
+    kept = lambda: [e for e in events_of(closed, ["TaskResultReported"]) if e["data"]["task_id"] in (task_id, another)]
+    assert kept() == []
+    assert result(token).success
+    assert result(closed.tokens["operator"], ident="").success
+    assert len(kept()) == 2
 
 
 def test_every_event_names_the_token_that_caused_it(closed, line):

@@ -5,7 +5,7 @@ from typing import Any
 
 from marshmallow import fields
 
-from spear.adapters.rest.requests import origin, wrote
+from spear.adapters.rest.requests import caller, origin, wrote
 from spear.adapters.rest.schemas import Ident, Resource, Taken, Text, answer, saying, text_map, whole
 from spear.domain.node import OutcomeClass
 from spear.domain.placement import Rule
@@ -147,6 +147,7 @@ def make(platform: Platform) -> Resource:
     @api.answers(Accepted, refuses=(404, 503))
     def report_outcome(body: dict[str, Any]) -> Any:
         """Remember how it went; nodes that fail are left out for a while."""
+        placements.check_asker(caller(), body["decision_id"])
         outcome, uuid = _outcome(body.pop("outcome_class")), body.pop("node_uuid")
         wrote(nodes.report_outcome(origin(), uuid, outcome=outcome, **body))
         return {"accepted": True}

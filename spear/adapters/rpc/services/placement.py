@@ -39,10 +39,12 @@ class PlacementService:
 
     def report_invocation_outcome(self, request: Message, asked: Asked) -> Message:
         """Remember how it went; a class that nobody knows counts as unknown."""
+        decision_id = text("decision_id", request.decision_id, most=256, least=1)
+        self._placements.check_asker(asked.caller, decision_id)
         self._nodes.report_outcome(
             asked.origin,
             text("node_uuid", request.node_uuid, most=64, least=1),
-            decision_id=text("decision_id", request.decision_id, most=256, least=1),
+            decision_id=decision_id,
             request_id=text("request_id", request.request_id, most=256, least=1),
             task_id=text("task_id", request.task_id, most=64, least=1),
             outcome=_OUTCOME.get(request.outcome_class, OutcomeClass.UNKNOWN),

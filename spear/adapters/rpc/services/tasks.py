@@ -186,6 +186,7 @@ class TaskService:
                 asked.origin,
                 request.task_id,
                 text("result_uri", request.result_uri, most=2048),
+                caller=asked.caller,
                 status=text("result_status", request.result_status, most=64),
                 completed_at_us=given_s * 1_000_000 if given_s > 0 else self._platform.clock.now_us(),
                 metadata=text_map("result_metadata", request.result_metadata),
