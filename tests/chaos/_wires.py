@@ -36,6 +36,11 @@ class Wire:
         if state == "cut":
             self._break_all()
 
+    @property
+    def well(self) -> bool:
+        """Whether it passes everything on, after it tore as well."""
+        return not self._state
+
     def _break_all(self) -> None:
         with self._lock:
             pairs = list(self._pairs)
