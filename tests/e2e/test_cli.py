@@ -267,6 +267,27 @@ def test_a_node_is_drained_and_gets_work_again(server: Server) -> None:
     assert NOWHERE in failed(server, 3, "node", "drain", NOWHERE)
 
 
+def test_a_node_is_told_by_a_name_that_no_other_has(server: Server) -> None:
+    register = lambda name: server.post("/api/v1/nodes", json={**NODE, "metadata": {"name": name}}).json()["node_uuid"]
+    forge, looms = register("forge"), [register("loom") for _ in range(2)]
+    for word, drained in (("drain", True), ("undrain", False)):
+        assert ok(server, "node", word, "forge").strip() == forge
+        assert told(server, "node", "show", "forge")["drained"] is drained
+    for word in ("drain", "undrain", "show"):
+        said = failed(server, 5, "node", word, "loom")
+        assert all(uuid in said for uuid in looms) and "2 nodes have this name" in said
+        assert "no node has this uuid or name" in failed(server, 3, "node", word, "anvil")
+    assert not any(told(server, "node", "show", uuid)["drained"] for uuid in looms)
+
+
+def test_why_an_execution_ran_where_it_did_is_told_in_plain_words(server: Server) -> None:
+    run = server.run(server.register("hello")).json()["execution_id"]
+    explained = server.get(f"/api/v1/executions/{run}/placement").json()
+    assert ok(server, "exec", "why", run) == explained["explanation"] + "\n"
+    assert told(server, "exec", "why", run) == explained
+    assert NOWHERE in failed(server, 3, "exec", "why", NOWHERE)
+
+
 def test_a_list_of_nodes_tells_them_apart_by_name_and_says_who_is_drained(server: Server) -> None:
     uuid = server.post("/api/v1/nodes", json={**NODE, "metadata": {"name": "mill"}}).json()["node_uuid"]
     ok(server, "node", "drain", uuid)

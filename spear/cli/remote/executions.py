@@ -44,6 +44,12 @@ def _show(args: Namespace, server: Server, out: Output) -> None:
         print("", *(plain(line.expandtabs()) for line in lines), sep="\n")
 
 
+def _why(args: Namespace, server: Server, out: Output) -> None:
+    """Say why an execution ran where it did, and on which nodes it did not."""
+    found = server.get("executions", args.execution, "placement")
+    out.item(found, plain(found["explanation"]))
+
+
 def _lines(parser: ArgumentParser) -> None:
     _one(parser)
     parser.add_argument("--follow", "-f", action="store_true", help="go on until the execution ends, or until Ctrl-C")
@@ -106,6 +112,7 @@ def _stop(args: Namespace, server: Server, out: Output) -> None:
 COMMANDS = (
     Command("exec list", _list, _which),
     Command("exec show", _show, _one),
+    Command("exec why", _why, _one),
     Command("exec logs", _logs, _lines),
     Command("exec stop", _stop, _ending),
 )

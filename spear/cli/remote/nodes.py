@@ -1,13 +1,18 @@
 """`spear node`: the machines that run agents."""
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from uuid import UUID
 
 from spear.cli.remote.command import Command
+from spear.cli.remote.endings import Ended, Exit
 from spear.cli.remote.naming import named
 from spear.cli.remote.output import Output, Row
 from spear.cli.remote.paging import listed, takes_pages
 from spear.cli.remote.server import Server
 
+_PAGE = 1000
+_SHOWN = 5
 _COLUMNS = ("uuid", "name", "ip_address", "port", "http_port", "status", "last_heartbeat", "registered_at")
 
 
@@ -28,12 +33,35 @@ def _told_apart(node: Row) -> Row:
 
 
 def _one(parser: ArgumentParser) -> None:
-    parser.add_argument("node", type=named, metavar="NODE", help="the node's uuid")
+    parser.add_argument("node", type=named, metavar="NODE", help="the node's uuid, or its name if no other has it")
+
+
+def _uuid_of(node: str, server: Server) -> str:
+    """The uuid of a node that is given by it or by name; raises `Ended` when none or several have that name."""
+    try:
+        return str(UUID(node))
+    except ValueError:
+        uuids = [one["uuid"] for one in _all(server) if one["metadata"].get("name") == node]
+    if not uuids:
+        raise Ended(f"node {node!r} not found: no node has this uuid or name", Exit.NOT_FOUND, code="NODE_NOT_FOUND")
+    if len(uuids) > 1:
+        more = f" and {len(uuids) - _SHOWN} more" if len(uuids) > _SHOWN else ""
+        text = f"node {node!r}: {len(uuids)} nodes have this name, so give a uuid: {', '.join(uuids[:_SHOWN])}{more}"
+        raise Ended(text, Exit.REFUSED, code="AMBIGUOUS_NAME", details={"uuids": uuids})
+    return str(uuids[0])
+
+
+def _all(server: Server) -> Iterator[Row]:
+    page = {"next_after": ""}
+    while page:
+        page = server.get("nodes", limit=_PAGE, after=page["next_after"])
+        yield from page["nodes"]
+        page = page if page["next_after"] else {}
 
 
 def _show(args: Namespace, server: Server, out: Output) -> None:
     """Show a node with the resources that it last reported."""
-    node = server.get("nodes", args.node, "with-resource")
+    node = server.get("nodes", _uuid_of(args.node, server), "with-resource")
     if out.json:
         out.record(node)
     else:
@@ -56,8 +84,9 @@ def _undrain(args: Namespace, server: Server, out: Output) -> None:
 
 
 def _tell(args: Namespace, server: Server, out: Output, *, drained: bool) -> None:
-    answer = server.json("POST", "nodes", args.node, "drain" if drained else "undrain", body={"reason": args.reason})
-    out.one({"node_uuid": args.node, **answer}, "node_uuid")
+    uuid, deed = _uuid_of(args.node, server), "drain" if drained else "undrain"
+    answer = server.json("POST", "nodes", uuid, deed, body={"reason": args.reason})
+    out.one({"node_uuid": uuid, **answer}, "node_uuid")
 
 
 COMMANDS = (
