@@ -6,13 +6,14 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, render_template, request
 
-from admin.client import Api, Client, Row
+from admin.client import Api, Client, Refusal, Row
 from admin.queries import as_of, number
 from spear.errors import NotFound
 
 SHOWN = 20
 EVENTS_SHOWN = 100
 LINES_SHOWN = 500
+_LOGS_AT_LEADER = "LOGS_AT_LEADER"  # what a standby answers to who asks for lines
 LIFE_OF_A_NODE = (
     "NodeRegistered,NodeRegisteredAgain,NodeUpdated,NodeDrained,NodeUndrained,NodeLost,NodeRecovered,NodeDeleted"
 )
@@ -147,7 +148,7 @@ def _instance(rest: Client, instance_id: str) -> Row:
 
 def _execution(rest: Client, execution_id: str) -> Row:
     row = rest.get("executions", execution_id)
-    logs = rest.get("executions", execution_id, "logs", after=number("log_after", 0), limit=LINES_SHOWN)
+    logs = _lines(rest, execution_id)
     output = {name: row.pop(name, None) for name in ("output", "output_base64")}
     for wrapping in ("found", "execution"):
         row.pop(wrapping, None)
@@ -160,6 +161,16 @@ def _execution(rest: Client, execution_id: str) -> Row:
         "more_lines": _next("log_after", logs["next_after"] if len(logs["lines"]) == LINES_SHOWN else 0),
         **_history(rest, "execution", execution_id),
     }
+
+
+def _lines(rest: Client, execution_id: str) -> Row:
+    try:
+        found: Row = rest.get("executions", execution_id, "logs", after=number("log_after", 0), limit=LINES_SHOWN)
+    except Refusal as refusal:
+        if refusal.code != _LOGS_AT_LEADER:
+            raise
+        return {"lines": [], "next_after": 0, "elsewhere": refusal.message}
+    return found
 
 
 def _event(rest: Client, position: str) -> Row:

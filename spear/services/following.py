@@ -4,6 +4,8 @@ from time import monotonic
 
 from spear.errors import Unavailable
 
+LOGS_AT_LEADER = "LOGS_AT_LEADER"
+
 
 class Following:
     """The SMS at the bus `leader`, as this process last heard of it; `content` is how far content was brought here."""
@@ -30,3 +32,8 @@ class Following:
             " or promote this one by a restart without --follow"
         )
         return Unavailable(text, code="READ_ONLY_STANDBY", details={"leader": self.leader})
+
+    def no_lines(self) -> Unavailable:
+        """What whoever wants to read what an execution wrote hears: lines are files where they were written."""
+        text = f"this server is a standby, and log lines are not copied; ask the SMS at {self.leader}"
+        return Unavailable(text, code=LOGS_AT_LEADER, details={"leader": self.leader})

@@ -9,13 +9,15 @@ from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import grpc
 import pytest
+import requests
 
 from spear.adapters.rest.access import ROUTES
 from spear.adapters.rpc.app import SMS
-from spear.adapters.rpc.generated.sms import events_pb2, node_pb2
+from spear.adapters.rpc.generated.sms import events_pb2, execution_log_ingest_pb2, execution_pb2, node_pb2
 from spear.adapters.rpc.standby import READS
 from spear.client import follow
 from spear.events.recorder import ApswRecorder
@@ -42,7 +44,7 @@ def standby_of(folder: Path, port: int, *flags: str) -> Server:
 
 @pytest.fixture(scope="module")
 def standby(tmp_path_factory: pytest.TempPathFactory, sms: Server) -> Iterator[Server]:
-    with standby_of(tmp_path_factory.mktemp("follower"), sms.bus_port) as found:
+    with standby_of(tmp_path_factory.mktemp("follower"), sms.bus_port, "--enable-web-admin") as found:
         yield found
 
 
@@ -107,6 +109,26 @@ def test_grpc_reads_and_streams_are_answered_by_a_standby(sms: Server, standby: 
         stream = Stub(other, events_pb2, "EventsService").SubscribeEvents(selector={"all": {}})
         assert next(stream).seq == 1
         stream.cancel()
+
+
+def test_a_standby_says_where_log_lines_are_instead_of_showing_none(sms: Server, standby: Server) -> None:
+    task = sms.post("/api/v1/tasks", json={"name": "t", "version": "1"}).json()["task_id"]
+    told = {"execution_id": str(uuid4()), "task_id": task, "node_uuid": str(uuid4()), "instance_id": str(uuid4())}
+    with connected(sms) as channel:
+        report = Stub(channel, execution_pb2, "ExecutionRegistryService").ReportExecution
+        assert report(**told, status=execution_pb2.EXECUTION_STATUS_RUNNING).accepted
+        append = Stub(channel, execution_log_ingest_pb2, "ExecutionLogIngestService").AppendExecutionLogs
+        assert append(execution_id=told["execution_id"], lines=[{"seq": 1, "message": "hello"}]).accepted == 1
+    level(sms, standby)
+    path = f"/api/v1/executions/{told['execution_id']}/logs"
+    assert len(sms.get(path).json()["lines"]) == 1
+    for query in ({}, {"follow": "true"}):
+        answer = standby.get(path, params=query)
+        assert (answer.status_code, answer.json()["error"]) == (503, "LOGS_AT_LEADER")
+        assert f"ask the SMS at tcp://127.0.0.1:{sms.bus_port}" in answer.json()["message"]
+    assert standby.get(f"/api/v1/executions/{uuid4()}/logs").status_code == 404
+    page = requests.get(f"http://127.0.0.1:{standby.admin_port}/executions/{told['execution_id']}", timeout=10)
+    assert page.status_code == 200 and "log lines are not copied" in page.text
 
 
 WRITES = [(method, rule) for method, rule, _ in ROUTES if method != "GET"]

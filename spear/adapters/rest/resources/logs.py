@@ -63,11 +63,13 @@ class Logs:
 
     def __init__(self, platform: Platform) -> None:
         self._executions, self._logs, self._log = platform.executions, platform.logs, platform.log
-        self._own, self._clock = platform.runs.node, platform.clock
+        self._own, self._clock, self._following = platform.runs.node, platform.clock, platform.following
 
     def read(self, wanted: _Wanted, after: int) -> tuple[ExecutionRow, LogPage]:
-        """The execution and a page of its lines; raises `NotFound`."""
+        """The execution and a page of its lines; raises `NotFound`, and `Unavailable` on a standby."""
         row = self._executions.get(wanted.execution_id)
+        if self._following is not None:
+            raise self._following.no_lines()
         if not row.started_at_us:
             return row, _NOTHING_YET
         page = self._logs.read(
@@ -127,7 +129,7 @@ def make(platform: Platform) -> Resource:
 
     @api.get("/<execution_id>/logs")
     @api.query(LogQuery)
-    @api.answers(LogLines, refuses=(404, 429), streams=True)
+    @api.answers(LogLines, refuses=(404, 429, 503), streams=True)
     def read(query: dict[str, Any], execution_id: str) -> Any:
         """What an execution wrote, by line; as text/event-stream it is followed until the end."""
         wanted, after = _wanted(execution_id, query), query["after"]
