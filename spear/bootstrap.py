@@ -260,8 +260,8 @@ def _platform(
     tasks = Tasks(unit, reader, ids=ids, source=client)
     files = Files(unit, reader, base.blobs, ids=ids, max_upload_bytes=config.max_upload_bytes)
     instances = Instances(
-        unit, runtimes=_runtimes(base, config, stack), artifacts=_artifacts(config, files), ids=ids, clock=clock,
-        bell=bell, node=node,
+        unit, reader, runtimes=_runtimes(base, config, stack), artifacts=_artifacts(config, files), ids=ids,
+        clock=clock, bell=bell, node=node,
     )  # fmt: skip
     endings = Endings(unit, contents)
     runs = Runs(

@@ -32,6 +32,7 @@ INSTANCES = Table("instances", InstanceRow, ("status",))  # few are live, whatev
 _RUNNING, _IDLE, _TERMINATED = (
     s.value for s in (InstanceStatus.RUNNING, InstanceStatus.IDLE, InstanceStatus.TERMINATED)
 )
+_LIVE = "status IN ('running', 'idle', 'terminating')"
 
 
 def _started(sheets: Sheets, fact: Recorded, e: Instance.InstanceStarted) -> None:
@@ -102,6 +103,11 @@ def get_instance(reader: Reader, instance_id: str) -> InstanceRow | None:
     return reader.get(INSTANCES, instance_id)
 
 
+def lives_elsewhere(reader: Reader, task_id: str, *, but: str) -> bool:
+    """Whether the task has an instance that is not terminated on any node but this one."""
+    return bool(reader.rows(INSTANCES, f"task_id = ? AND node_uuid <> ? AND {_LIVE} LIMIT 1", (task_id, but)))
+
+
 def live_instances(
     reader: Reader, *, task_id: str = "", node_uuid: str = "", after: int = 0, limit: int = 50
 ) -> Page[InstanceRow]:
@@ -111,7 +117,7 @@ def live_instances(
     where = "".join(f"{name} = ? AND " for name, value in wanted.items() if value)
     rows = reader.rows(
         INSTANCES,
-        f"{where}status IN ('running', 'idle', 'terminating') AND seq < ? ORDER BY seq DESC LIMIT ?",
+        f"{where}{_LIVE} AND seq < ? ORDER BY seq DESC LIMIT ?",
         (*values, after or 2**62, limit + 1),
     )
     more = len(rows) > limit

@@ -10,6 +10,8 @@ from spear.domain.task import ExecutableType, Task
 from spear.errors import InvalidConfiguration, NotFound, SpearError
 from spear.events.record import Origin
 from spear.ports import Artifacts, Bell, Clock, Ids, Instance, Runtime, Ticket
+from spear.projections.instances import lives_elsewhere
+from spear.projections.reader import Reader
 from spear.projections.tasks import TaskRow
 from spear.services.nodes import OwnNode
 from spear.services.unit import Unit, retrying
@@ -41,6 +43,7 @@ class Instances:
     def __init__(
         self,
         unit: Unit,
+        reader: Reader,
         *,
         runtimes: Mapping[str, Runtime],
         artifacts: Artifacts,
@@ -49,7 +52,7 @@ class Instances:
         bell: Bell,
         node: OwnNode,
     ) -> None:
-        self._unit, self._runtimes, self._artifacts = unit, runtimes, artifacts
+        self._unit, self._reader, self._runtimes, self._artifacts = unit, reader, runtimes, artifacts
         self._ids, self._clock, self._bell = ids, clock, bell
         self._node = node
         self._live: dict[str, Live] = {}
@@ -130,6 +133,10 @@ class Instances:
         """Tasks whose instance has had no run since then."""
         return [t for t, live in self._live.items() if not live.users and live.idle_since_us < before_us]
 
+    def has(self, instance_id: str) -> bool:
+        """Whether this process has the instance."""
+        return any(live.instance_id == instance_id for live in self._live.values())
+
     def stop(self, origin: Origin, task_id: str, reason: str) -> bool:
         """Take the task's instance out of use and record it; runs on it go on. False when there is none.
 
@@ -151,7 +158,7 @@ class Instances:
         return True
 
     def record_stop(self, origin: Origin, instance_id: str, task_id: str, reason: str) -> None:
-        """Record that an instance is gone, and with it its task's activity."""
+        """Record that an instance is gone, and with it its task's activity unless another node has one."""
 
         def attempt() -> None:
             instance = self._unit.get(InstanceAggregate, instance_id)
@@ -159,8 +166,9 @@ class Instances:
             changed: list[InstanceAggregate | Task] = [instance]
             try:
                 task = self._unit.get(Task, task_id)
-                task.deactivate("no instances")
-                changed.append(task)
+                if not lives_elsewhere(self._reader, task_id, but=instance.node_uuid):
+                    task.deactivate("no instances")
+                    changed.append(task)
             except NotFound:
                 pass
             self._unit.save(origin, *changed)

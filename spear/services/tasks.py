@@ -11,7 +11,7 @@ from spear.errors import Conflict, Invalid, NotFound
 from spear.events.record import Committed, Origin
 from spear.ports import Ids, Limits, TaskSource
 from spear.projections import tasks as views
-from spear.projections.instances import live_instances
+from spear.projections.instances import lives_elsewhere
 from spear.projections.reader import Reader
 from spear.projections.tasks import TaskRow
 from spear.services.unit import Unit, as_uuid, retrying
@@ -190,14 +190,11 @@ class Tasks:
 
         def attempt() -> Committed:
             task = self._unit.get(Task, task_id)
-            if status is TaskStatus.ACTIVE or not self._lives_beside(str(task.id), node_uuid):
+            if status is TaskStatus.ACTIVE or not lives_elsewhere(self._reader, str(task.id), but=node_uuid):
                 task.report(status, reason)
             return self._unit.save(origin, task)
 
         return retrying(attempt)
-
-    def _lives_beside(self, task_id: str, node_uuid: str) -> bool:
-        return any(row.node_uuid != node_uuid for row in live_instances(self._reader, task_id=task_id, limit=2).rows)
 
     def get(self, task_id: str, *, reader: Reader | None = None) -> TaskRow:
         """The task; raises `NotFound`."""

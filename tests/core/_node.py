@@ -163,7 +163,14 @@ class Node:
         self.placements = Placements(self.unit, fleet, ids=ids, clock=clock, node=own)
         self.tasks, self.contents = Tasks(self.unit, reader, ids=ids), Contents(blobs)
         self.instances = Instances(
-            self.unit, runtimes={"wasm": self.guests}, artifacts=self.guests, ids=ids, clock=clock, bell=bell, node=own
+            self.unit,
+            reader,
+            runtimes={"wasm": self.guests},
+            artifacts=self.guests,
+            ids=ids,
+            clock=clock,
+            bell=bell,
+            node=own,
         )
         self.endings = Endings(self.unit, self.contents)
         settings = {"max_concurrent": 4, "max_concurrent_per_task": 4, "queue_limit": 8} | limits

@@ -185,6 +185,24 @@ def test_a_task_stays_active_while_another_node_has_instances(instances, tasks):
         assert status(one, task_pb2.TASK_STATUS_INACTIVE) == left
 
 
+def test_an_instance_of_another_node_is_destroyed_there_alone_and_keeps_its_task_active(
+    server: Server, stub, instances, tasks, invocations
+):
+    task_id, other = server.register("hello"), {"instance_id": str(uuid4()), "node_uuid": str(uuid4())}
+    own = invocations.Invoke(task_id=task_id).instance_id
+    instances.ReportInstance(**other, task_id=task_id, status=IDLE, updated_at_ms=T)
+    destroy = stub("spearlet.InstanceService").DestroyInstance
+    refusal = destroy(instance_id=other["instance_id"])
+    assert not refusal.success and f"node {other['node_uuid']}" in refusal.message
+    status = lambda ident: server.get(f"/api/v1/instances/{ident}").json()["status"]
+    assert [status(own), status(other["instance_id"])] == ["idle", "idle"]
+    assert destroy(instance_id=own).success and status(own) == "terminated"
+    assert server.get(f"/api/v1/tasks/{task_id}").json()["status"] == "active"
+    instances.ReportInstance(**other, task_id=task_id, status=TERMINATED, updated_at_ms=T + 1)
+    told = {"task_id": task_id, "node_uuid": other["node_uuid"], "status": task_pb2.TASK_STATUS_INACTIVE}
+    assert tasks.UpdateTaskStatus(**told).task.status == task_pb2.TASK_STATUS_INACTIVE
+
+
 def test_a_result_is_recorded_once_and_a_late_one_is_not_the_last(server: Server, tasks):
     task_id = tasks.RegisterTask(name="t").task_id
     said = {"result_status": "failed", "completed_at": T // 1000, "result_metadata": {"error_message": "no", "a": "b"}}

@@ -29,6 +29,9 @@ class InstanceService:
         reason = text("reason", request.reason) or "destroyed by request"
         if row.status == InstanceStatus.TERMINATED:
             return pb.DestroyInstanceResponse(success=False, message=f"instance {row.instance_id} is gone already")
+        if not self._platform.instances.has(row.instance_id):
+            told = f"instance {row.instance_id} is not here: node {row.node_uuid} has it, so ask that one"
+            return pb.DestroyInstanceResponse(success=False, message=told)
         self._platform.instances.stop(asked.origin, row.task_id, f"instance destroyed: {reason}")
         self._end_runs(row, asked, f"instance destroyed: {reason}")
         return pb.DestroyInstanceResponse(success=True, message="destroy requested")
