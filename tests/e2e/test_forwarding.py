@@ -245,6 +245,22 @@ def test_an_idempotency_key_names_one_run_in_the_whole_fleet(sms: Server, nodes:
     assert sum(runs_of(nodes, ident).values()) == 1
 
 
+def test_a_key_at_two_spearlets_is_one_id_with_two_runs_and_at_the_sms_after_them_it_is_refused(
+    sms: Server, nodes: tuple[Server, Server]
+) -> None:
+    sms.register("echo", endpoint="twice")
+    asked = {"data": b"x", "headers": {"Idempotency-Key": "k"}}
+    first, second = (node.post("/e/twice", **asked) for node in nodes)
+    ident = first.headers["X-Execution-Id"]
+    assert (second.headers["X-Execution-Id"], first.content, second.content) == (ident, b"x", b"x")
+    assert runs_of(nodes, ident) == {uuid_of(node): 1 for node in nodes}
+    eventually(lambda: sms.get(f"/api/v1/executions/{ident}").status_code == 200)
+    again = sms.post("/e/twice", **asked)
+    assert (again.status_code, again.json()["error"]) == (409, "IDEMPOTENCY_KEY_REUSED")
+    assert nodes[0].post("/e/twice", **asked).headers["X-Execution-Id"] == ident
+    assert runs_of(nodes, ident) == {uuid_of(node): 1 for node in nodes}
+
+
 def test_an_sms_answers_nodes_however_many_calls_it_waits_for(sms: Server) -> None:
     """gevent's own pool of native threads would be full by ten."""
     task = sms.register("sleep", config={"limits.concurrency": "64"})
