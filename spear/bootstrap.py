@@ -384,7 +384,7 @@ def _start_role(platform: Platform, base: Foundation, running: Loops, node: OwnN
         bookmark=base.data / "collected",
         retention_s=config.content_retention,
     )
-    running.every(60.0, collector.collect)
+    running.every(config.cleanup_interval if config.role is Role.SPEARLET else 60.0, collector.collect)
 
 
 def _snapshotter(base: Foundation, config: Config) -> Snapshotter:

@@ -173,6 +173,18 @@ def test_a_spearlet_without_an_sms_stands_alone(tmp_path: Path) -> None:
         assert (tmp_path / "spearlet.db").exists()
 
 
+def test_a_spearlet_removes_content_that_nothing_names_at_every_cleanup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPEARLET_CONTENT_RETENTION", "0")
+    with Server(tmp_path, "--cleanup-interval", "1", role="spearlet") as server:
+        put = server.call("PUT", "/api/v1/objects/large", data=b"x" * 10_000).json()
+        kept = tmp_path / "files" / put["sha256"][:2] / put["sha256"]
+        assert kept.exists()
+        assert server.call("DELETE", "/api/v1/objects/large").status_code == 200
+        eventually(lambda: not kept.exists())
+
+
 def test_an_sms_alone_keeps_tasks_and_says_that_nobody_runs_them(tmp_path: Path) -> None:
     with Server(tmp_path, role="sms") as server:
         answer = server.run(server.register("hello"))
