@@ -4,10 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.e2e.test_start import refused
 from tests.server import Server, events_of, eventually
+
+MEASURED = (
+    "cpu_usage_percent", "memory_usage_percent", "disk_usage_percent", "used_memory_bytes", "used_disk_bytes",
+    "network_rx_bytes_per_sec", "network_tx_bytes_per_sec", "load_average_1m", "load_average_5m", "load_average_15m",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -41,6 +47,11 @@ def beats(sms: Server, uuid: str) -> int:
     return len([one for one in events_of(sms, ["Heartbeat"]) if one["data"]["node_uuid"] == uuid])
 
 
+def resource(sms: Server, uuid: str) -> dict[str, Any]:
+    """What the SMS knows of the node's machine."""
+    return dict(sms.get(f"/api/v1/nodes/{uuid}/resource").json())
+
+
 def test_with_auto_register_the_node_is_known_as_soon_as_it_is_ready(tmp_path: Path, sms: Server) -> None:
     with spearlet(tmp_path, sms, "--auto-register", "--node-name", "left") as node:
         found = known(sms, identity(node))
@@ -61,8 +72,11 @@ def test_it_beats_with_what_the_machine_has_and_uses(tmp_path: Path, sms: Server
     with spearlet(tmp_path, sms) as node:
         uuid = identity(node)
         eventually(lambda: known(sms, uuid) and beats(sms, uuid) >= 2)
-        resource = sms.get(f"/api/v1/nodes/{uuid}/resource").json()
-        assert resource["total_memory_bytes"] > resource["used_memory_bytes"] > 0
+        eventually(lambda: all(resource(sms, uuid)[name] > 0 for name in MEASURED))
+        shown = resource(sms, uuid)
+        assert shown["total_memory_bytes"] == psutil.virtual_memory().total
+        assert shown["total_memory_bytes"] > shown["used_memory_bytes"]
+        assert shown["total_disk_bytes"] > shown["used_disk_bytes"]
 
 
 def test_two_nodes_share_a_name_and_not_an_identity(tmp_path: Path, sms: Server) -> None:
@@ -102,6 +116,19 @@ def test_without_an_sms_at_that_address_it_does_not_start(tmp_path: Path, flags:
     nobody = Server(tmp_path / "nobody")
     told = refused(spearlet(tmp_path, nobody, *flags, sms_connect_timeout_ms=300))
     assert f"spearlet.sms_grpc_addr: no SMS answers at 127.0.0.1:{nobody.grpc_port} within 300 ms" in told
+
+
+def test_it_waits_for_an_sms_that_starts_after_it(tmp_path: Path) -> None:
+    late = Server(tmp_path / "late", role="sms")
+    node = spearlet(tmp_path, late, "--auto-register", sms_connect_timeout_ms=30000)
+    node.process = node.spawn()
+    try:
+        eventually((node.data_dir / "lock").exists)  # it is about to connect
+        with late:
+            eventually(node.is_ready)
+            assert known(late, identity(node))
+    finally:
+        node.kill()
 
 
 def test_a_node_that_has_no_answer_for_too_long_ends_and_says_why(tmp_path: Path, sms: Server) -> None:
