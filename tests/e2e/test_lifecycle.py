@@ -7,13 +7,19 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
 import requests
 
+from spear.adapters.rpc.generated.sms import node_pb2
+from tests.rpc._wire import Stub, connected, refused
 from tests.server import ROOT, Server, events_of, eventually, free_port
 
 NODE = {"ip_address": "10.0.0.7", "port": 50052, "metadata": {"zone": "a"}}
+RUN = ("ExecutionRequested", "InstanceStarted", "ExecutionStarted", "ExecutionCompleted")
+RECORDED = ("NodeRegistered", *RUN, "ObjectPut")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -192,15 +198,44 @@ def test_an_sms_alone_keeps_tasks_and_says_that_nobody_runs_them(tmp_path: Path)
         assert server.get("/api/v1/nodes").json()["nodes"] == []
 
 
-def test_every_log_line_of_a_request_carries_its_correlation_id_and_so_do_its_events(tmp_path: Path) -> None:
+def test_every_request_is_a_log_line_with_its_correlation_id_and_so_are_its_events(tmp_path: Path) -> None:
     with Server(tmp_path, "--log-level", "debug", "--log-format", "json") as server:
-        headers = {"X-Request-Id": "trace-me-42"}
-        answer = server.post("/api/v1/nodes", json=NODE, headers=headers)
-        assert answer.headers["X-Request-Id"] == "trace-me-42"
-        assert events_of(server, ["NodeRegistered"])[-1]["correlation"] == "trace-me-42"
-        lines = [json.loads(line) for line in server.output().splitlines() if "trace-me-42" in line]
-        assert lines
-        assert all(line["correlation_id"] == "trace-me-42" for line in lines)
+        task = server.register("echo", endpoint="echo")
+
+        def asked(method: str, path: str, name: str, **options: Any) -> requests.Response:
+            answer = server.call(method, path, headers={"X-Request-Id": name}, **options)
+            assert answer.headers["X-Request-Id"] == name
+            return answer
+
+        asked("POST", "/api/v1/nodes", "a-node", json=NODE)
+        asked("POST", "/e/echo", "a-call", data=b"hi")
+        asked("POST", "/api/v1/executions", "a-run", json={"task_id": task})
+        asked("GET", "/api/v1/nodes/nobody", "a-mistake")
+        with connected(server) as channel:
+            ask = Stub(channel, node_pb2, "NodeService")
+            ask.RegisterNode(node={"ip_address": "h", "port": 1}, sent=(("x-request-id", "a-grpc-node"),))
+            with refused(grpc.StatusCode.NOT_FOUND):
+                ask.GetNode(uuid="nobody", sent=(("x-request-id", "a-grpc-mistake"),))
+        lines = [json.loads(line) for line in server.output().splitlines()]
+        told = [line for line in lines if line["logger"] in ("spear.http", "spear.grpc")]
+        assert all(line["correlation_id"] for line in told)
+        assert {
+            line["correlation_id"]: line["message"] for line in told if line["correlation_id"].startswith("a-")
+        } == {
+            "a-node": "POST /api/v1/nodes 201",
+            "a-call": "POST /e/echo 200",
+            "a-run": "POST /api/v1/executions 200",
+            "a-mistake": "GET /api/v1/nodes/nobody 404",
+            "a-grpc-node": "sms.NodeService/RegisterNode OK",
+            "a-grpc-mistake": "sms.NodeService/GetNode NOT_FOUND",
+        }
+        recorded = [(e["correlation"], e["type"]) for e in events_of(server, RECORDED) if e["correlation"][:2] == "a-"]
+        assert recorded == [
+            ("a-node", "NodeRegistered"),
+            *(("a-call", name) for name in (*RUN, "ObjectPut")),
+            *(("a-run", name) for name in (*RUN[:1], *RUN[2:], "ObjectPut")),
+            ("a-grpc-node", "NodeRegistered"),
+        ]
 
 
 def test_a_lost_end_of_the_log_is_noticed_at_start(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from random import getrandbits
+from time import perf_counter
 from typing import Any, Protocol, TypeAlias
 
 import gevent
@@ -16,13 +17,13 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from spear.adapters.rpc.access import Access
-from spear.adapters.rpc.errors import expect_no_bug, no_bug, refuse
+from spear.adapters.rpc.errors import expect_no_bug, no_bug, refuse, status_of
 from spear.errors import Malformed, Overloaded, SpearError
 from spear.events.record import Origin
 from spear.logs import correlation_id
 from spear.services.tokens import ANYBODY, Tokens
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("spear.grpc")
 Message: TypeAlias = Any  # protobuf's classes are made at run time
 _AHEAD = 16
 _CORRELATION = re.compile(r"[A-Za-z0-9._:-]{1,64}")
@@ -124,15 +125,22 @@ def _feed(source: Iterator[Message], given: "Queue[Any]") -> None:
 @contextmanager
 def answering(context: Any, access: Access, method: str) -> Iterator[Asked]:
     """One call of somebody who may make it; what goes wrong within the `with` is told as it should be."""
-    asked = Asked(context)
+    asked, began = Asked(context), perf_counter()
     correlation_id.set(asked.correlation)  # for the call's own context, and what grpc logs after it
     expect_no_bug(context, asked.correlation)
     try:
         asked.caller = access.admit(method, asked.told("authorization"))
         yield asked
     except SpearError as error:
+        _tell(method, status_of(error), began)
         refuse(context, error)
     no_bug(context)
+    _tell(method, grpc.StatusCode.OK, began)
+
+
+def _tell(method: str, status: grpc.StatusCode, began: float) -> None:
+    if log.isEnabledFor(logging.DEBUG):
+        log.debug("%s %s", method, status.name, extra={"took_ms": round((perf_counter() - began) * 1000, 3)})
 
 
 def _parsed(kind: type[Message], data: bytes) -> Message:
