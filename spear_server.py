@@ -47,6 +47,7 @@ def main() -> int:
             config, failed=lambda reason: stopped.set((1, reason)), progress=_while_starting(stopped)
         ) as platform:
             at = platform.config
+            log.info("configured: %s; every other value is the default (--print-config shows all)", config.chosen())
             log.info("ready: http %s, grpc %s, data %s", at.http_addr, at.grpc_addr, at.data_dir)
             status, reason = _awaited(stopped)
             log.log(logging.ERROR if status else logging.INFO, "stopping: %s", reason)

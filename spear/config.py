@@ -190,6 +190,11 @@ class Config:
         """The setting that filled `field`, with its TOML name and origin."""
         return next(setting for setting in self.settings if setting.key.field == field)
 
+    def chosen(self) -> str:
+        """Every value that is not the default, as TOML with its origin, in one line."""
+        settings = [f"{s.key.name} = {shown(s.value)} ({s.origin})" for s in self.settings if s.origin != "default"]
+        return ", ".join(settings) or "nothing"
+
     def explained(self) -> str:
         """Every value that this role reads, as TOML with each origin in a comment."""
         kv = self.kv_store

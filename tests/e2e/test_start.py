@@ -41,6 +41,21 @@ def inside(folder: Path, script: str) -> list[str]:
     return command
 
 
+def test_a_start_tells_every_value_that_is_not_the_default_and_where_it_came_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.toml").write_text("heartbeat_timeout = 77\n")
+    monkeypatch.setenv("SMS_HEARTBEAT_TIMEOUT", "88")
+    monkeypatch.setenv("SMS_CLEANUP_INTERVAL", "99")
+    with Server(tmp_path / "data", "--config", str(tmp_path / "config.toml"), "--log-format", "compact") as server:
+        (told,) = eventually(lambda: [line for line in server.output().splitlines() if "configured: " in line])
+    assert f"heartbeat_timeout = 77 (--config file {tmp_path / 'config.toml'})" in told
+    assert "cleanup_interval = 99 (environment SMS_CLEANUP_INTERVAL)" in told
+    assert f'http.addr = "127.0.0.1:{server.port}" (flag --http-addr)' in told
+    assert "SMS_HEARTBEAT_TIMEOUT" not in told
+    assert "node_removal_after" not in told
+
+
 def test_a_data_directory_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("not a directory")
     assert str(tmp_path / "data") in refused(Server(tmp_path / "data"))
