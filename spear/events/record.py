@@ -12,6 +12,10 @@ class Origin(msgspec.Struct, frozen=True):
     correlation: str = ""
     cause: int = 0
 
+    def because_of(self, position: int) -> "Origin":
+        """The same, led to by the event at `position`."""
+        return Origin(self.actor, self.correlation, position)
+
 
 UNNUMBERED = -1
 

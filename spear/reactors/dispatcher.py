@@ -27,7 +27,7 @@ class Dispatcher:
     def dispatch(self) -> None:
         """Begin pending asynchronous executions, oldest first, as many as there is room for."""
         for row in self._unfinished(ExecutionStatus.PENDING):
-            if row.mode == Mode.ASYNC and not self._service.resume(row, ORIGIN):
+            if row.mode == Mode.ASYNC and not self._service.resume(row, ORIGIN.because_of(row.seq)):
                 return
 
     def end_lost(self, reason: str = LOST) -> None:
@@ -36,7 +36,8 @@ class Dispatcher:
         for status in (ExecutionStatus.RUNNING, ExecutionStatus.PENDING):
             for row in self._unfinished(status):
                 if status is ExecutionStatus.RUNNING or row.mode == Mode.SYNC:
-                    ended += self._service.end_lost(ORIGIN, row.execution_id, reason)
+                    origin = ORIGIN.because_of(row.seq)
+                    ended += self._service.end_lost(origin, row.execution_id, reason)
         if ended:
             log.warning("executions ended as failed: %d (%s)", ended, reason)
 
@@ -58,6 +59,6 @@ class Forwarder:
         for status in (ExecutionStatus.RUNNING, ExecutionStatus.PENDING):
             after = 0
             while page := executions.unfinished_elsewhere(self._reader, self._node.uuid, status, after=after):
-                if not all(self._service.take_up(row, FORWARDER) for row in page):
+                if not all(self._service.take_up(row, FORWARDER.because_of(row.seq)) for row in page):
                     return
                 after = page[-1].seq

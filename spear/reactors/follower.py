@@ -42,8 +42,8 @@ class Follower:
         except NotFound:
             return
         if change is TaskChange.GONE or not self._tasks.refresh(ORIGIN, known.task_id):
-            self._tasks.unregister(ORIGIN, known.task_id, "unregistered at the SMS")
-            self._instances.stop(ORIGIN, known.task_id, "task unregistered")
+            gone = self._tasks.unregister(ORIGIN, known.task_id, "unregistered at the SMS")
+            self._instances.stop(ORIGIN.because_of(gone.first), known.task_id, "task unregistered")
 
     def _keep(self, position: int) -> None:
         try:

@@ -62,5 +62,6 @@ def stop_what_died(reader: Reader, sandboxes: Instances, node: OwnNode) -> None:
     after = 0
     while page := instances.live_instances(reader, node_uuid=node.uuid, after=after, limit=500).rows:
         for instance in page:
-            sandboxes.record_stop(ORIGIN, instance.instance_id, instance.task_id, DIED)
+            origin = ORIGIN.because_of(instance.seq)
+            sandboxes.record_stop(origin, instance.instance_id, instance.task_id, DIED)
         after = page[-1].seq

@@ -145,13 +145,14 @@ class Executions:
             execution.place(choice.node_uuid, choice.rule, choice.decision)
             work.node_uuid = choice.node_uuid
         try:
-            self._unit.save(work.origin, execution)
+            committed = self._unit.save(work.origin, execution)
         except Conflict:
             forwards.abandon(work)
             return False
         except BaseException:  # a killed caller too gives its place back; it goes on up
             forwards.abandon(work)
             raise
+        work.origin = work.origin.because_of(committed.first)
         return True
 
     def _known(self, task: TaskRow, call: Call) -> str:

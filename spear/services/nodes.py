@@ -136,6 +136,7 @@ class Nodes:
 
     def remove_lost(self, origin: Origin, uuid: str, reason: str) -> None:
         """Remove the node unless it came back or is removed already."""
+        origin = origin.because_of(self._unit.log.stream(uuid)[-1].position)  # its loss, or what was done to it since
         self._tell(origin, uuid, lambda node: node.delete(reason) if node.status == NodeStatus.OFFLINE else None)
 
     def _tell(self, origin: Origin, uuid: str, command: Callable[[Node], None]) -> Committed:

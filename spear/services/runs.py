@@ -116,7 +116,8 @@ class Runs:
         if work.run is not None and work.run.wait(_QUICK_S):
             self._record_all(work, execution, work.run.result())
         else:
-            self._unit.save(work.origin, execution)
+            committed = self._unit.save(work.origin, execution)
+            work.origin = work.origin.because_of(committed.first)
         self._works[work.execution_id] = work  # and no other with the same id
 
     def has(self, execution_id: str) -> bool:

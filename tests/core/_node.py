@@ -229,6 +229,11 @@ class Node:
         """How many events of each name there are."""
         return Counter(fact.name for fact in self.log.recorder.query("ORDER BY position"))
 
+    def since(self, name):
+        """The first event of this name, and all that were recorded after it."""
+        facts = self.log.recorder.query("ORDER BY position")
+        return facts[next(at for at, fact in enumerate(facts) if fact.name == name) :]
+
     def counts(self):
         """How many executions have each status, without the statuses that none has."""
         return {status: count for status, count in execution_counts(self.reader).items() if count}

@@ -100,6 +100,7 @@ def test_it_is_requested_placed_started_and_ended_once_with_its_output(here, the
     assert (outcome.end, outcome.output) == (End.COMPLETED, b"there")
     assert here.names(ident) == ["ExecutionRequested", "ExecutionPlaced", "ExecutionStarted", "ExecutionCompleted"]
     row = here.executions.get(ident)
+    assert [fact.cause for fact in here.log.stream(ident)] == [0, 0, row.seq, row.seq]
     assert (row.node_uuid, row.instance_id, row.start, row.duration_us) == (best, INSTANCE, "warm", 5)
     assert here.executions.output(row) == b"there"
     assert idle(here)

@@ -61,6 +61,8 @@ def test_a_beat_and_a_removal_at_the_same_time_agree_on_who_was_first(here, node
     assert removing.successful()
     assert isinstance(beating.exception, NotFound)
     assert here.names(uuid) == ["NodeRegistered", "NodeLost", "NodeDeleted"]
+    _, lost, deleted = here.log.stream(uuid)
+    assert deleted.cause == lost.position
     assert here.recorded()["Heartbeat"] == 0
 
 

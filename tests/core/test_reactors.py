@@ -65,6 +65,9 @@ def test_what_was_left_pending_is_begun_once_each_in_order_as_there_is_room_and_
             until(lambda: len(begun) == here.recorded()["ExecutionCompleted"])
         assert [ident for ident in begun if ident != new] == left
         assert here.recorded()["ExecutionStarted"] == 22
+        for ident in left:
+            requested, *later = here.log.stream(ident)
+            assert [fact.cause for fact in later] == [requested.position] * 2
 
 
 def damage(place):
@@ -144,6 +147,10 @@ def test_thousands_of_leftovers_are_ended_once_each(tmp_path):
         stop_what_died(here.reader, here.instances, here.runs.node)
         assert here.counts() == {"failed": 1200}
         assert here.recorded()["ExecutionFailed"] == 1200
+        requested = {f.originator_id: f.position for f in here.since("ExecutionRequested") if not f.cause}
+        failed, instance = (here.since(name) for name in ("ExecutionFailed", "InstanceStarted"))
+        assert all(f.cause == requested[f.originator_id] for f in failed if f.name == "ExecutionFailed")
+        assert next(f.cause for f in failed if f.name == "InstanceStopped") == instance[0].position
 
 
 def test_an_instance_that_cannot_be_stopped_does_not_hold_up_a_start_for_ever(here):

@@ -60,6 +60,16 @@ def test_a_run_is_requested_started_and_ended_once(here):
     assert here.at_rest()
 
 
+def test_what_follows_a_request_names_it_as_its_cause(here):
+    caller, ident, guest = here.begin(here.task())
+    guest.end()
+    caller.join(10)
+    requested, *later = here.since("ExecutionRequested")
+    assert (requested.originator_id, requested.cause) == (ident, 0)
+    names = ["InstanceStarted", "TaskActivated", "ExecutionStarted", "ExecutionCompleted", "ObjectPut"]
+    assert [(fact.name, fact.cause) for fact in later] == [(name, requested.position) for name in names]
+
+
 @pytest.mark.parametrize("waits_in", ["queue", "queue twice", "cold start", "run", "run twice"])
 @pytest.mark.parametrize("mode", Mode)
 def test_terminate_ends_an_execution_as_cancelled_wherever_it_waits(narrow, waits_in, mode):

@@ -193,6 +193,8 @@ def test_a_task_has_its_documented_life(server: Server) -> None:
     names = [e["type"] for e in server.get("/api/v1/events", params={"noun": "task", "id": task}).json()["events"]]
     assert names[:2] == ["TaskCreated", "TaskActivated"]
     assert "TaskUnregistered" in names
+    (gone,) = events_of(server, ["TaskUnregistered"], noun="task", ident=task)
+    assert events_of(server, ["InstanceStopped"])[-1]["cause"] == gone["position"]
 
 
 def test_the_server_answers_while_two_guests_compute(server: Server) -> None:

@@ -203,8 +203,8 @@ def make(platform: Platform) -> Resource:
     def unregister(body: dict[str, Any], task_id: str) -> Any:
         """Take the task away, free its endpoint and stop its instance."""
         task_id = service.get(task_id).task_id
-        wrote(service.unregister(origin(), task_id, body.get("reason", "unregistered by request")))
-        platform.instances.stop(origin(), task_id, "task unregistered")
+        wrote(gone := service.unregister(origin(), task_id, body.get("reason", "unregistered by request")))
+        platform.instances.stop(origin().because_of(gone.first), task_id, "task unregistered")
         return {"success": True, "message": "Task unregistered successfully"}
 
     return api

@@ -158,10 +158,10 @@ class TaskService:
         reason = text("reason", request.reason) or "unregistered by request"
         try:
             task_id = self._tasks.get(request.task_id).task_id
-            self._tasks.unregister(asked.origin, task_id, reason)
+            gone = self._tasks.unregister(asked.origin, task_id, reason)
         except NotFound:
             return pb.UnregisterTaskResponse(success=False, message="Task not found", task_id=request.task_id)
-        self._platform.instances.stop(asked.origin, task_id, "task unregistered")
+        self._platform.instances.stop(asked.origin.because_of(gone.first), task_id, "task unregistered")
         return pb.UnregisterTaskResponse(success=True, message="Task unregistered successfully", task_id=task_id)
 
     def update_task_status(self, request: Message, asked: Asked) -> Message:
