@@ -111,10 +111,14 @@ def lives_elsewhere(reader: Reader, task_id: str, *, but: str) -> bool:
 def live_instances(
     reader: Reader, *, task_id: str = "", node_uuid: str = "", after: int = 0, limit: int = 50
 ) -> Page[InstanceRow]:
-    """Instances that are not terminated, of one task or one node if that is asked for, newest first."""
+    """Instances that are not terminated, of one task or one node if that is asked for, newest first.
+
+    Those of nodes that were removed are none, unless that very node is asked for; they count again when it is back.
+    """
     wanted = {"task_id": task_id, "node_uuid": node_uuid}
     values = [value for value in wanted.values() if value]
     where = "".join(f"{name} = ? AND " for name, value in wanted.items() if value)
+    where += "" if node_uuid else "node_uuid IN (SELECT uuid FROM nodes) AND "
     rows = reader.rows(
         INSTANCES,
         f"{where}{_LIVE} AND seq < ? ORDER BY seq DESC LIMIT ?",

@@ -84,7 +84,7 @@ def test_an_instance_made_while_the_last_one_is_stopped_keeps_its_task_active(he
         joined([stopping, caller], raise_error=True)
         here.instances.release(caller.value)
     assert here.tasks.get(task.task_id).status == "active"
-    assert len(live_instances(here.reader).rows) == here.guests.open == 1
+    assert len(live_instances(here.reader, node_uuid=here.runs.node.uuid).rows) == here.guests.open == 1
 
 
 def test_a_stop_during_a_cold_start_stops_what_was_started(here):
@@ -106,7 +106,7 @@ def test_only_instances_without_runs_are_idle(here):
     here.instances.release(here.instances.acquire(ORIGIN, idle))
     here.clock.time_us += 61_000_000
     janitor.stop_idle(here.instances, clock=here.clock, idle_s=60)
-    assert [row.task_id for row in live_instances(here.reader).rows] == [busy.task_id]
+    assert [row.task_id for row in live_instances(here.reader, node_uuid=here.runs.node.uuid).rows] == [busy.task_id]
 
 
 def test_at_a_stop_what_cannot_be_recorded_is_told_and_the_next_process_records_it_once(tmp_path):

@@ -45,6 +45,11 @@ def ran() -> dict[str, Any]:
     return {key: str(uuid4()) for key in ("execution_id", "task_id", "node_uuid", "instance_id")}
 
 
+def join(nodes: Any, uuid: str) -> None:
+    """Register a node under this uuid."""
+    nodes.RegisterNode(node={"uuid": uuid, "ip_address": "10.0.0.1", "port": 1})
+
+
 def shown(server: Server, ran: dict[str, Any]) -> dict[str, Any]:
     """The execution as REST shows it."""
     found: dict[str, Any] = server.get(f"/api/v1/executions/{ran['execution_id']}").json()
@@ -147,8 +152,9 @@ def test_a_bad_field_is_named(stub, ran, field, value):
         stub("sms.ExecutionRegistryService").ReportExecution(**{**ran, "status": RUNNING, field: value})
 
 
-def test_an_instance_is_shown_until_it_is_gone(server: Server, stub, instances, report, tasks, ran):
+def test_an_instance_is_shown_until_it_is_gone(server: Server, stub, instances, report, tasks, nodes, ran):
     ran["task_id"] = tasks.RegisterTask(name="t").task_id
+    join(nodes, ran["node_uuid"])
     told = {key: ran[key] for key in ("instance_id", "task_id", "node_uuid")}
     seen = instances.ReportInstance(
         **told, status=IDLE, created_at_ms=T, updated_at_ms=T + 1, metadata={"runtime": "wasm"}
@@ -171,13 +177,31 @@ def test_an_instance_is_shown_until_it_is_gone(server: Server, stub, instances, 
     assert [one["type"] for one in recorded] == ["InstanceStarted", "InstanceReported", "InstanceReported"]
 
 
-def test_a_task_stays_active_while_another_node_has_instances(instances, tasks):
+def test_instances_of_a_node_that_was_removed_are_not_shown_until_it_is_back(
+    server: Server, instances, tasks, nodes, ran
+):
+    ran["task_id"] = tasks.RegisterTask(name="t").task_id
+    join(nodes, ran["node_uuid"])
+    told = {key: ran[key] for key in ("instance_id", "task_id", "node_uuid")}
+    instances.ReportInstance(**told, status=IDLE, updated_at_ms=T)
+    live = lambda: [
+        one["instance_id"] for one in server.get(f"/api/v1/tasks/{ran['task_id']}/instances").json()["instances"]
+    ]
+    assert live() == [ran["instance_id"]]
+    nodes.DeleteNode(uuid=ran["node_uuid"])
+    assert live() == []
+    join(nodes, ran["node_uuid"])
+    assert live() == [ran["instance_id"]]
+
+
+def test_a_task_stays_active_while_another_node_has_instances(instances, tasks, nodes):
     task_id = tasks.RegisterTask(name="t").task_id
     told = [{"instance_id": str(uuid4()), "task_id": task_id, "node_uuid": str(uuid4())} for _ in range(2)]
     status = lambda node, word: (
         tasks.UpdateTaskStatus(task_id=task_id, status=word, node_uuid=node["node_uuid"]).task.status
     )
     for one in told:
+        join(nodes, one["node_uuid"])
         instances.ReportInstance(**one, status=IDLE, updated_at_ms=T)
         assert status(one, task_pb2.TASK_STATUS_ACTIVE) == task_pb2.TASK_STATUS_ACTIVE
     for one, left in zip(told, (task_pb2.TASK_STATUS_ACTIVE, task_pb2.TASK_STATUS_INACTIVE), strict=True):
