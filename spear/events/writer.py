@@ -19,7 +19,7 @@ from spear.ports import Bell, Clock, Threads, Ticket
 
 log = logging.getLogger(__name__)
 _SMALL = 32
-_MOST_BEHIND = 512  # events; more save little, and writing their rows makes a commit wait
+_MOST_BEHIND = 2048  # events; each row is written once, however often it changed meanwhile
 _LULL_S = 0.002
 _SHOWN = Committed(0, 0, 0)
 
