@@ -1,8 +1,10 @@
 """What grpc waits with, without grpc: each wait on a native thread, as many as there are, and the hub goes on."""
 
 from _queue import SimpleQueue  # blocks natively
+from types import SimpleNamespace
 
 import gevent
+import gevent.socket
 import pytest
 
 from spear.adapters.hub import HubBell
@@ -31,6 +33,23 @@ def test_more_waits_than_everybodys_pool_has_threads_go_on_at_once(completions):
         for number, queue in enumerate(asked):
             queue.put(f"answer {number}")
         assert [one.get() for one in waiting] == [f"answer {number}" for number in range(MANY)]
+
+
+def test_a_queue_that_never_is_empty_lets_the_hub_look_at_sockets(completions, monkeypatch):
+    def done(_queue, _deadline):
+        return SimpleNamespace(completion_type=None)
+
+    monkeypatch.setattr("spear.adapters.rpc.completions._POLL", done)
+    here, there = gevent.socket.socketpair()
+    with here, there, gevent.Timeout(20):
+        hearing = gevent.spawn(there.recv, 1)
+        gevent.sleep(0)
+        here.send(b"?")
+        taken = 0
+        while not hearing.ready():
+            completions.apply(done, (None,))
+            taken += 1
+    assert taken <= 100
 
 
 def test_who_waits_hears_what_went_wrong(completions):

@@ -59,7 +59,7 @@ class Completions:
         """What is done by now, or once everybody else had a turn; None for nothing."""
         if self._in_a_row >= _IN_A_ROW:
             self._in_a_row = 0
-            gevent.sleep(0)
+            self._bell.turn()
         for _ in range(_LOOKS):
             event = _POLL(queue, 0.0)
             if event.completion_type != _NOTHING:
