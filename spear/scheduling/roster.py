@@ -7,10 +7,22 @@ from collections.abc import Set as AbstractSet
 from heapq import heappop, heappush, nsmallest
 from itertools import islice
 
-from spear.scheduling.placement import Candidate, Decision, LeastUsed, Offer, Ranked, Reason, Refused, Want, slots_of
+from spear.scheduling.placement import (
+    Candidate,
+    Decision,
+    LeastUsed,
+    Offer,
+    Ranked,
+    Reason,
+    Refused,
+    Want,
+    blocked_until_us,
+    slots_of,
+)
 
 LISTED = 8  # how many refused nodes a decision names; the others it counts
 _FEW = 500
+_BY_OPERATORS = (Reason.DRAINED, Reason.STATUS)
 Feature = tuple[str, ...]
 Key = tuple[float, str]
 
@@ -93,6 +105,24 @@ class Roster:
             self._first_refused(want, fits, now_us),
             {reason: count for reason, count in counts.items() if count},
         )
+
+    def opens_at_us(self, want: Want, *, but: str) -> int:
+        """When the first of the closed nodes but one takes the task by itself, if all that could only wait for their block to end.
+
+        0 when nobody knows: a silent node may be back at any moment, a full one have room; or too many are closed.
+        """
+        opens: list[int] = []
+        for entry in (self._entries[uuid] for uuid in self._closed[: _FEW + 1] if uuid != but):
+            if not self._suits(entry.candidate, want) or entry.closed in _BY_OPERATORS:
+                continue
+            if entry.closed is not Reason.BLOCKED:
+                return 0
+            opens.append(blocked_until_us(entry.candidate))
+        return min(opens, default=0) if len(self._closed) <= _FEW else 0
+
+    def _suits(self, candidate: Candidate, want: Want) -> bool:
+        pinned_elsewhere = want.pinned not in ("", candidate.node_uuid)
+        return not pinned_elsewhere and next(self.policy.lacks(candidate, want), None) is None
 
     def rank(self, node_uuid: str, want: Want, *, now_us: int) -> tuple[int, int]:
         """Which place the node has among those that fit, and how many do; for one that fits."""

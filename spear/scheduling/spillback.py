@@ -52,7 +52,12 @@ class Patience:
     @property
     def spent(self) -> bool:
         """Whether it is over."""
-        return self.now_s() >= self._until_s
+        return self.left_s <= 0
+
+    @property
+    def left_s(self) -> float:
+        """For how many seconds it lasts without progress."""
+        return self._until_s - self.now_s()
 
     def pause_s(self) -> float:
         """How long to wait before the next attempt."""

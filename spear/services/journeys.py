@@ -14,7 +14,7 @@ from spear.ports import Bell, End, Limits, Outcome, Ticket
 from spear.projections.tasks import TaskRow
 from spear.scheduling.spillback import SPILLING, Move, Patience, move
 from spear.services.endings import OUTPUT_CONTENT_TYPE
-from spear.services.placements import Choice
+from spear.services.placements import NO_NODE, Choice
 from spear.services.tasks import limits_of
 from spear.services.unit import Unit, retrying
 
@@ -86,6 +86,7 @@ class Forward:
     home: bool = False
     back: bool = False
     hops: int = 0
+    opens_in_s: int = 0  # from its last look for a node
     result_taken: bool = False
 
     @property
@@ -132,14 +133,18 @@ class Journeys:
             return None
         if self._guide.slots:
             patience.hope()
+        elif forward.waits:
+            forward.opens_in_s = self._guide.elsewhere(forward.task, pinned=forward.pinned).opens_in_s
+        if _in_vain(forward, patience):
+            return _nobody(forward)
         self._pause(forward, _LOOK_S)
-        return _nobody(forward) if patience.spent else None
+        return None
 
     def _wait_for_node(self, forward: Forward, patience: Patience) -> Answer | None:
         if forward.home:
             forward.back = True
             return None
-        if patience.spent:
+        if _in_vain(forward, patience):
             return _nobody(forward)
         self._pause(forward, patience.pause_s())
         return None
@@ -151,6 +156,7 @@ class Journeys:
 
     def _place(self, forward: Forward, patience: Patience) -> bool:
         choice = self._guide.elsewhere(forward.task, pinned=forward.pinned)
+        forward.opens_in_s = choice.opens_in_s
         if choice.busy:
             patience.hope()
         if not choice.node_uuid:
@@ -256,9 +262,15 @@ def _cancelled(forward: Forward) -> Answer:
     return Answer(Outcome(End.CANCELLED, error=forward.cancelled, reason="terminated", last_action="waiting"))
 
 
+def _in_vain(forward: Forward, patience: Patience) -> bool:
+    """Whether no node takes it in time, as far as that is known; what nobody waits for may still have luck."""
+    return patience.spent or (forward.waits and forward.opens_in_s > patience.left_s)
+
+
 def _nobody(forward: Forward) -> Answer:
-    error = f"no node took it: none may run task {forward.task.task_id} now"
-    return Answer(Outcome(End.FAILED, error=error, reason="start", code="NO_NODE"))
+    soonest = f", the first one in {forward.opens_in_s} s" if forward.opens_in_s else ""
+    error = f"no node took it: none may run task {forward.task.task_id} now{soonest}"
+    return Answer(Outcome(End.FAILED, error=error, reason="start", code=NO_NODE))
 
 
 def _lost(forward: Forward, text: str) -> Answer:

@@ -25,6 +25,7 @@ from spear.services.tokens import Caller
 from spear.services.unit import Unit, as_uuid
 
 LABEL_KEY = "labels."  # a task's config `labels.zone: a` asks for nodes whose metadata has `zone: a`
+NO_NODE = "NO_NODE"
 _NAMED = 8  # how many candidates a recorded decision names
 
 
@@ -51,12 +52,16 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Another node for an execution; without one, `busy` says that a node may run it once it has room."""
+    """Another node for an execution; without one, `busy` says that a node may run it once it has room.
+
+    When failures alone keep all of them out, `opens_in_s` says for how long (0: nobody knows).
+    """
 
     node_uuid: str
     busy: bool
     rule: Rule
     decision: DecisionFacts
+    opens_in_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +132,17 @@ class Placements:
 
     def elsewhere(self, task: TaskRow, *, pinned: str = "") -> Choice:
         """The best other node for the task; one that just failed is none."""
-        decision, own = self._decide(wanted(task, pinned=pinned), most=_NAMED), self._node.uuid
-        found = (r.candidate.node_uuid for r in decision.ranked if r.candidate.node_uuid != own)
+        want, own = wanted(task, pinned=pinned), self._node.uuid
+        decision = self._decide(want, most=_NAMED)
+        found = next((r.candidate.node_uuid for r in decision.ranked if r.candidate.node_uuid != own), "")
         busy = decision.counts.get(Reason.FULL, 0) > self._own_is_full()
         rule = Rule.PINNED if pinned or task.node_uuid else Rule.BEST
-        return Choice(next(found, ""), busy, rule, _facts(decision, self.policy))
+        opens_in_s = 0 if found or busy else self._opens_in_s(want)
+        return Choice(found, busy, rule, _facts(decision, self.policy), opens_in_s)
+
+    def _opens_in_s(self, want: Want) -> int:
+        left_us = self._fleet.roster.opens_at_us(want, but=self._node.uuid) - self._clock.now_us()
+        return max(-(-left_us // 1_000_000), 0)
 
     def _own_is_full(self) -> bool:
         now_us = self._clock.now_us()
@@ -217,13 +228,14 @@ class Placements:
 def no_node(task: TaskRow, wanted: str, choice: Choice) -> Unavailable:
     """What a caller hears when no other node may run the task, or not the one that is wanted."""
     refused = "; ".join(f"node {one['node_uuid']}: {one['text']}" for one in choice.decision["refused"][:3])
+    retry = {"retry_after_s": choice.opens_in_s} if choice.opens_in_s else {}
     if wanted:
         why = refused or "it is not registered"
         text = f"node_uuid: got {wanted}, expected a node that takes work: {why}"
-        return Unavailable(text, code="NODE_UNREACHABLE", details={"node_uuid": wanted})
+        return Unavailable(text, code="NODE_UNREACHABLE", details={"node_uuid": wanted, **retry})
     nodes = choice.decision["nodes"]
-    why = f": {refused}" if refused else ""
-    return Unavailable(f"none of {nodes} registered nodes may run task {task.task_id} now{why}", code="NO_NODE")
+    text = f"none of {nodes} registered nodes may run task {task.task_id} now{f': {refused}' if refused else ''}"
+    return Unavailable(text, code=NO_NODE, details=retry)
 
 
 def wanted(task: TaskRow, *, labels: dict[str, str] | None = None, pinned: str = "") -> Want:

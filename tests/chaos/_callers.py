@@ -144,7 +144,7 @@ class Callers:
             answer = requests.post(self._url(one.door) + path, headers=headers, timeout=_ANSWER_S, **options)
         except requests.RequestException as error:
             raise _NoAnswer from error
-        if answer.status_code in (429, 503):
+        if answer.status_code in (429, 503) and "execution_id" not in answer.json()["details"]:
             raise _Refused(answer.text)
         return answer
 
@@ -154,7 +154,7 @@ class Callers:
         one.accepted = True
         if answer.status_code == 200:
             one.status, one.output, one.execution_id = "completed", answer.text, answer.headers["X-Execution-Id"]
-        elif answer.status_code in (502, 504):
+        elif answer.status_code in (502, 503, 504):
             told = answer.json()["details"]
             one.status, one.execution_id = told["status"], told["execution_id"]
         else:

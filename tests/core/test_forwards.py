@@ -204,6 +204,31 @@ def test_without_any_node_nothing_is_accepted(here):
     assert here.counts() == {}
 
 
+@pytest.fixture
+def two_that_fail(here, there):
+    """Nodes of which none can be reached now, and a task that may take 15 s: less than a failure keeps a node out."""
+    for uuid in best_first(here):
+        there.troubles[uuid].append(UNSENT)
+    return here.task(**{"limits.wall_ms": "15000"})
+
+
+def test_who_waits_hears_at_once_that_no_node_takes_it_in_time_and_the_next_one_when_to_come(here, two_that_fail):
+    _, outcome = here.ask(two_that_fail).get(timeout=5)
+    assert (outcome.end, outcome.code) == (End.FAILED, "NO_NODE") and "the first one in 20 s" in outcome.error
+    for pinned in ("", here.placements._fleet.roster._closed[0]):
+        with pytest.raises(Unavailable) as refused:
+            here.executions.request(ORIGIN, two_that_fail, Call(node_uuid=pinned))
+        assert 0 < refused.value.details["retry_after_s"] <= 20
+    assert (here.counts(), idle(here)) == ({"failed": 1}, True)
+
+
+def test_what_nobody_waits_for_may_still_have_luck(here, there, two_that_fail):
+    ident, _ = here.ask(two_that_fail, Mode.ASYNC).get(timeout=5)
+    until(lambda: here.recorded()["ExecutionSpilled"] == 2)
+    new = here.join()
+    assert here.executions.wait(ident, timeout_s=10).node_uuid == new
+
+
 def test_as_many_go_at_once_as_the_nodes_have_slots_and_the_urgent_ones_first(here, there):
     best_first(here, 2, slots="1")
     there.gate.clear()

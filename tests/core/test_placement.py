@@ -135,6 +135,23 @@ def test_a_failing_node_is_blocked_longer_each_time_and_comes_back_by_itself(fai
     assert nodes.decide(Want(), now_us=NOW + seconds * S, most=1).ranked != []
 
 
+def test_when_failures_alone_keep_all_suited_nodes_out_the_first_end_of_a_block_is_known() -> None:
+    blocked = [changed(node_uuid=f"b{n}", failures=n, failed_at_us=NOW) for n in (3, 1, 2)]
+    drained, silent = changed(node_uuid="d", drained=True), changed(node_uuid="s", last_heartbeat_us=0)
+    other = changed(node_uuid="o", offer=offer({"runtimes": "process"}), last_heartbeat_us=0)
+    first, second = NOW + 20 * S, NOW + 40 * S
+    wasm, unsuited = Want(runtime="wasm"), Want(runtime="wasm", labels={"zone": "a"})
+    assert roster(*blocked, drained, other).opens_at_us(wasm, but="") == first
+    assert roster(*blocked).opens_at_us(wasm, but="b1") == second
+    assert roster(*blocked).opens_at_us(Want(pinned="b2"), but="") == second
+    for nobody_knows in (roster(*blocked, silent), roster(drained), roster()):
+        assert nobody_knows.opens_at_us(wasm, but="") == 0
+    assert roster(*blocked).opens_at_us(unsuited, but="") == 0
+    many = [changed(node_uuid=f"{n:04}", failures=1, failed_at_us=NOW) for n in range(501)]
+    assert roster(*many).opens_at_us(wasm, but="") == 0
+    assert roster(*many[1:]).opens_at_us(wasm, but="") == first
+
+
 def test_a_node_that_beats_stays_and_one_that_falls_silent_is_left_out_by_time_alone() -> None:
     nodes = roster(IDLE, changed(node_uuid="c"))
     nodes.put(changed(last_heartbeat_us=NOW + 60 * S), now_us=NOW + 60 * S)

@@ -237,6 +237,27 @@ def test_a_node_that_is_back_is_reached_at_once(sms: Server, nodes: tuple[Server
     assert (found["status"], found["node_uuid"], placed["hops"]) == ("completed", uuid_of(best), [])
 
 
+def test_while_no_node_can_be_reached_a_call_is_told_when_to_come_again(
+    sms: Server, nodes: tuple[Server, Server]
+) -> None:
+    sms.register("echo", endpoint="later", config={"limits.wall_ms": "5000"})
+    for node in nodes:
+        node.kill()
+    try:
+        first, second = (sms.post("/e/later", data=b"x") for _ in range(2))
+    finally:
+        for node in nodes:
+            node.start()
+    assert {answer.status_code for answer in (first, second)} == {503}
+    assert {answer.json()["error"] for answer in (first, second)} == {"NO_NODE"}
+    ended_as = shown(sms, first.headers["X-Execution-Id"])
+    assert (ended_as["status"], ended_as["error"]["code"], first.headers["Retry-After"]) == ("failed", "NO_NODE", "1")
+    assert "X-Execution-Id" not in second.headers and 1 < int(second.headers["Retry-After"]) <= 20
+    for node in nodes:
+        report_success(sms, node)
+    assert sms.post("/e/later", data=b"x").content == b"x"
+
+
 def test_an_idempotency_key_names_one_run_in_the_whole_fleet(sms: Server, nodes: tuple[Server, Server]) -> None:
     sms.register("echo", endpoint="once")
     answers = [sms.post("/e/once", data=b"x", headers={"Idempotency-Key": "k"}) for _ in range(2)]

@@ -13,6 +13,7 @@ from spear.errors import (
     PreconditionFailed,
     SpearError,
     Unauthenticated,
+    Unavailable,
     UnsatisfiableRange,
 )
 
@@ -43,14 +44,14 @@ def render(error: SpearError) -> Response:
         response.headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, Overloaded):
         response.headers["Retry-After"] = str(error.retry_after_s)
-    if isinstance(error, ExecutionFailed | ExecutionTimedOut):
+    if isinstance(error, ExecutionFailed | ExecutionTimedOut | Unavailable) and "execution_id" in error.details:
         response.headers["X-Execution-Id"] = str(error.details["execution_id"])
     if isinstance(error, UnsatisfiableRange):
         response.headers["Content-Range"] = f"bytes */{error.details.get('size', 0)}"
     if isinstance(error, PreconditionFailed) and "version" in error.details:
         response.headers["ETag"] = f'"{error.details["version"]}"'
     if error.http_status == 503:
-        response.headers["Retry-After"] = "1"
+        response.headers["Retry-After"] = str(error.details.get("retry_after_s", 1))
     return response
 
 

@@ -11,12 +11,13 @@ from spear.adapters.rest.requests import Environ, origin, read_body
 from spear.adapters.rest.resources.executions import idempotency_key
 from spear.adapters.rest.schemas import Resource
 from spear.adapters.rest.server import Wsgi
-from spear.errors import ExecutionFailed, ExecutionTimedOut, NotFound, SpearError
+from spear.errors import ExecutionFailed, ExecutionTimedOut, NotFound, SpearError, Unavailable
 from spear.events.record import Origin
 from spear.logs import bound
 from spear.ports import End, Outcome
 from spear.projections.executions import NO_EXIT_CODE
 from spear.services.calls import Call
+from spear.services.placements import NO_NODE
 from spear.services.platform import Platform
 
 _PLAIN = re.compile(r"/e/([A-Za-z0-9._-]+)")
@@ -30,7 +31,7 @@ def make(platform: Platform) -> Resource:
 
     @door.post(_RULE)
     @content.takes_bytes(door)
-    @content.answers_bytes(door, refuses=(409, 429, 502, 504))
+    @content.answers_bytes(door, refuses=(409, 429, 502, 503, 504))
     def invoke(endpoint: str) -> Response:
         """Run the task behind an endpoint: the raw body goes in, the raw output comes out."""
         if failed := request.environ.pop(_FAILED, None):
@@ -99,8 +100,10 @@ def _earlier(platform: Platform, execution_id: str) -> Outcome:
 
 
 def failure(execution_id: str, outcome: Outcome) -> SpearError:
-    """What a caller hears of a run that did not complete."""
+    """What a caller hears of a run that did not complete; one that no node took may be asked for again."""
     kind = ExecutionTimedOut if outcome.end is End.TIMEOUT else ExecutionFailed
     code = outcome.code if outcome.end is End.FAILED else kind.code
     details = {"execution_id": execution_id, "status": outcome.end.value, "reason": outcome.reason}
+    if outcome.code == NO_NODE:
+        return Unavailable(outcome.error, code=NO_NODE, details=details)
     return kind(outcome.error, code=code, details={**details, "exit_code": outcome.exit_code})

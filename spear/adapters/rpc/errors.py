@@ -5,7 +5,7 @@ from typing import Any, NoReturn
 
 import grpc
 
-from spear.errors import Overloaded, SpearError
+from spear.errors import SpearError
 
 log = logging.getLogger(__name__)
 CODE_KEY = "x-error-code"
@@ -23,8 +23,8 @@ def refuse(context: Any, error: SpearError) -> NoReturn:
     if status in _BUGS:
         log.error("%s: %s", error.code, error.message)
     told = [(CODE_KEY, error.code)]
-    if isinstance(error, Overloaded):
-        told.append(("retry-after", str(error.retry_after_s)))
+    if "retry_after_s" in error.details:
+        told.append(("retry-after", str(error.details["retry_after_s"])))
     context.set_trailing_metadata(tuple(told))
     context.abort(status, error.message)
     raise AssertionError("abort returned")
