@@ -49,6 +49,11 @@ def own_ip(listens: Address, peer: Address) -> str:
         return str(probe.getsockname()[0])
 
 
+def cpu_cores() -> int:
+    """How many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 class Machine:
     """This machine's resources; rates and the cpu's share are those since the measurement before (0 at the first)."""
 

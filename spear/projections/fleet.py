@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from copy import copy
+from math import inf
 from typing import TypeVar
 
 from spear.domain.execution import ExecutionStatus
@@ -150,4 +151,6 @@ def _candidate(row: NodeRow, said: Offer, used: ResourceRow | None, in_flight: i
         in_flight=in_flight,
         drained=row.drained,
         drain_reason=row.drain_reason,
+        free_cpu=inf if said.cpu_cores is None else said.cpu_cores * (100 - r.cpu_usage_percent) / 100,
+        free_memory_mb=r.available_memory_bytes / 2**20 if r.total_memory_bytes else inf,
     )

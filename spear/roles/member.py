@@ -5,7 +5,7 @@ import socket
 from spear.adapters.rpc.headquarters import SmsHeadquarters
 from spear.adapters.rpc.sms import SmsClient
 from spear.adapters.runtimes.table import RUNTIMES
-from spear.adapters.system import own_ip
+from spear.adapters.system import cpu_cores, own_ip
 from spear.config import Config
 from spear.errors import SpearError, StartupError
 from spear.ports import Bell, Threads
@@ -25,7 +25,11 @@ def described(config: Config) -> Description:
         port=config.grpc_addr.port,
         http_port=config.http_addr.port,
         name=config.node_name or socket.gethostname(),
-        offers={"runtimes": ",".join(RUNTIMES), "slots": str(config.executions.max_concurrent)},
+        offers={
+            "runtimes": ",".join(RUNTIMES),
+            "slots": str(config.executions.max_concurrent),
+            "cpu_cores": str(cpu_cores()),
+        },
     )
 
 

@@ -1,8 +1,10 @@
 """The default placement policy: which nodes may run a task, and in which order, as functions of what is known of a node."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
 from typing import NamedTuple
 
 import msgspec
@@ -13,6 +15,7 @@ _FIRST_BLOCK_S, _STEP_S, _LONGEST_S = 20, 10, 300
 _SILENT_ON_SLOTS = 16  # how many a node counts as having that does not say
 _WORST_REPORTED = -70.0
 _S = 1_000_000
+_WHOLE, _NUMBER = re.compile(r"[0-9]{1,6}"), re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?")
 
 
 class Reason(StrEnum):
@@ -28,6 +31,8 @@ class Reason(StrEnum):
     LABEL = "label_missing"
     RUNTIME = "runtime_missing"
     CAPABILITY = "capability_missing"
+    CPU = "cpu_short"
+    MEMORY = "memory_short"
 
 
 class Offer(msgspec.Struct, frozen=True, gc=False):
@@ -37,10 +42,14 @@ class Offer(msgspec.Struct, frozen=True, gc=False):
     runtimes: frozenset[str] | None = None
     capabilities: frozenset[str] | None = None
     slots: int | None = None
+    cpu_cores: float | None = None
 
 
 class Candidate(msgspec.Struct, frozen=True, gc=False):
-    """What placement knows of a node: percents 0..100, the one-minute load, times in microseconds."""
+    """What placement knows of a node: percents 0..100, the one-minute load, times in microseconds.
+
+    `free_cpu` is how many of its cores are idle; what a node says nothing about counts as more than anybody needs.
+    """
 
     node_uuid: str
     ip_address: str
@@ -58,6 +67,8 @@ class Candidate(msgspec.Struct, frozen=True, gc=False):
     in_flight: int = 0
     drained: bool = False
     drain_reason: str = ""
+    free_cpu: float = inf
+    free_memory_mb: float = inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +79,8 @@ class Want:
     runtime: str = ""
     capabilities: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    cpu_cores: float = 0
+    memory_mb: float = 0
 
 
 class Refused(NamedTuple):
@@ -97,13 +110,14 @@ class Decision:
 
 
 def offer(metadata: Mapping[str, str]) -> Offer:
-    """What a node's metadata says: all of it as labels; `runtimes` and `capabilities` by commas, `slots` as a number."""
-    slots = metadata.get("slots", "")
+    """What a node's metadata says: all of it as labels; two lists by commas, `slots` and `cpu_cores` as numbers."""
+    slots, cores = metadata.get("slots", ""), metadata.get("cpu_cores", "")
     return Offer(
         dict(metadata),
         _words(metadata.get("runtimes")),
         _words(metadata.get("capabilities")),
-        int(slots) if slots.isascii() and slots.isdigit() and len(slots) < 7 else None,
+        int(slots) if _WHOLE.fullmatch(slots) else None,
+        float(cores) if _NUMBER.fullmatch(cores) else None,
     )
 
 
@@ -154,6 +168,10 @@ class LeastUsed:
             yield Reason.RUNTIME
         if given.capabilities is not None and not given.capabilities.issuperset(want.capabilities):
             yield Reason.CAPABILITY
+        if candidate.free_cpu < want.cpu_cores:
+            yield Reason.CPU
+        if candidate.free_memory_mb < want.memory_mb:
+            yield Reason.MEMORY
 
     def refusals(self, candidate: Candidate, want: Want, *, now_us: int) -> list[Refused]:
         """Everything that keeps the task off the node; nothing when it may run there."""
@@ -201,6 +219,11 @@ class LeastUsed:
             case Reason.CAPABILITY:
                 missing = frozenset(want.capabilities) - (c.offer.capabilities or frozenset())
                 return f"it has no capability {_listed(missing)}; it has {_listed(c.offer.capabilities)}"
+            case Reason.CPU:
+                cores = c.offer.cpu_cores or 0
+                return f"{c.free_cpu:.2f} of its {cores:g} CPU cores are idle; the task needs {want.cpu_cores:g}"
+            case Reason.MEMORY:
+                return f"{int(c.free_memory_mb)} MiB of its memory are free; the task needs {int(want.memory_mb)} MiB"
 
 
 def _missing(c: Candidate, want: Want) -> list[str]:

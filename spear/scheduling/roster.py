@@ -2,10 +2,10 @@
 
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Iterable
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush, nsmallest
 from itertools import islice
+from operator import itemgetter
 
 from spear.scheduling.placement import (
     Candidate,
@@ -23,6 +23,8 @@ from spear.scheduling.placement import (
 LISTED = 8  # how many refused nodes a decision names; the others it counts
 _FEW = 500
 _BY_OPERATORS = (Reason.DRAINED, Reason.STATUS)
+_ROOM = (Reason.CPU, Reason.MEMORY)
+_UUID = itemgetter(1)
 Feature = tuple[str, ...]
 Key = tuple[float, str]
 
@@ -44,9 +46,11 @@ class Roster:
         self.policy = policy
         self._entries: dict[str, Entry] = {}
         self._open: list[Key] = []
+        self._ids = set[str]()  # of the open ones
         self._closed: list[str] = []
         self._closed_for: Counter[Reason] = Counter()
         self._offering: dict[Feature, set[str]] = {}
+        self._rooms: tuple[list[Key], ...] = ([], [])  # of open nodes, how much is free of each in `_ROOM`
         self._due: list[tuple[int, str]] = []
         self._slots = 0  # of all nodes that take work or are merely full
 
@@ -144,18 +148,28 @@ class Roster:
             return Decision(len(self), 0, [], refused, {**counts, refused[0].reason: 1})
         return Decision(len(self), 1, [self._ranked(candidate.node_uuid)], [], counts)
 
-    def _fitting(self, want: Want, counts: Counter[Reason]) -> AbstractSet[str] | None:
+    def _fitting(self, want: Want, counts: Counter[Reason]) -> set[str] | None:
         """The open nodes that offer everything, `None` for all of them; the others are counted by what they lack first."""
-        fits: AbstractSet[str] | None = None
+        fits: set[str] | None = None
         left = len(self._open)
-        for reason, alternatives in _asked(want):
-            fits = self._narrow(fits, alternatives)
+        for reason, fits in self._narrowed(want):
             now_left = len(self._open) if fits is None else len(fits)
             counts[reason] += left - now_left
             left = now_left
         return fits
 
-    def _narrow(self, fits: AbstractSet[str] | None, alternatives: Iterable[Feature]) -> AbstractSet[str] | None:
+    def _narrowed(self, want: Want) -> Iterator[tuple[Reason, set[str] | None]]:
+        """What is left after each thing that is asked for, in the order of the policy's reasons."""
+        fits: set[str] | None = None
+        for reason, alternatives in _asked(want):
+            fits = self._narrow(fits, alternatives)
+            yield reason, fits
+        for reason, room, need in zip(_ROOM, self._rooms, (want.cpu_cores, want.memory_mb), strict=True):
+            if short := bisect_left(room, (need, "")):
+                fits = _without(self._ids if fits is None else fits, room, short)
+                yield reason, fits
+
+    def _narrow(self, fits: set[str] | None, alternatives: Iterable[Feature]) -> set[str] | None:
         offering = [found for feature in alternatives if (found := self._offering.get(feature))]
         if sum(map(len, offering)) == len(self._open):  # alternatives exclude each other: every open node offers one
             return fits
@@ -163,14 +177,14 @@ class Roster:
             return set[str]().union(*(fits & found for found in offering))
         return offering[0] if len(offering) == 1 else set[str]().union(*offering)
 
-    def _best(self, fits: AbstractSet[str] | None, most: int) -> list[str]:
+    def _best(self, fits: set[str] | None, most: int) -> list[str]:
         if fits is None:
             return [uuid for _, uuid in self._open[:most]]
         if len(fits) <= _FEW:
             return [uuid for _, uuid in nsmallest(most, (self._entries[uuid].key for uuid in fits))]
         return list(islice((uuid for _, uuid in self._open if uuid in fits), most))
 
-    def _first_refused(self, want: Want, fits: AbstractSet[str] | None, now_us: int) -> list[Refused]:
+    def _first_refused(self, want: Want, fits: set[str] | None, now_us: int) -> list[Refused]:
         """Those that would rank highest if they offered what is asked for, then closed ones by id."""
         lacking: list[str] = []
         if fits is not None and len(fits) < len(self._open):
@@ -183,32 +197,41 @@ class Roster:
         return Ranked(entry.candidate, -entry.key[0])
 
     def _take_out(self, old: Entry, new: Entry | None) -> None:
-        uuid = old.candidate.node_uuid
+        uuid, after = old.candidate.node_uuid, _if_open(new)
         self._slots -= _slots(old)
         if old.closed is not None:
             self._closed_for[old.closed] -= 1
-            if new is None or new.closed is None:
+            if new is None or after:
                 del self._closed[bisect_left(self._closed, uuid)]
             return
-        if new is None or new.closed is not None or new.key != old.key:
+        if after is None:
+            self._ids.discard(uuid)
+        if after is None or after.key != old.key:
             del self._open[bisect_left(self._open, old.key)]
-        if new is None or new.closed is not None or new.candidate.offer is not old.candidate.offer:
+        if (was := _free(old)) != _free(after):
+            for room, free in zip(self._rooms, was, strict=True):
+                del room[bisect_left(room, (free, uuid))]
+        if after is None or after.candidate.offer is not old.candidate.offer:
             for feature in _features(old.candidate.offer):
                 self._offering[feature].discard(uuid)
                 if not self._offering[feature]:
                     del self._offering[feature]
 
     def _put_in(self, new: Entry, old: Entry | None) -> None:
-        uuid = new.candidate.node_uuid
+        uuid, before = new.candidate.node_uuid, _if_open(old)
         self._slots += _slots(new)
         if new.closed is not None:
             self._closed_for[new.closed] += 1
-            if old is None or old.closed is None:
+            if old is None or before:
                 insort(self._closed, uuid)
             return
-        if old is None or old.closed is not None or new.key != old.key:
+        self._ids.add(uuid)
+        if before is None or new.key != before.key:
             insort(self._open, new.key)
-        if old is None or old.closed is not None or new.candidate.offer is not old.candidate.offer:
+        if (now := _free(new)) != _free(before):
+            for room, free in zip(self._rooms, now, strict=True):
+                insort(room, (free, uuid))
+        if before is None or new.candidate.offer is not before.candidate.offer:
             for feature in _features(new.candidate.offer):
                 self._offering.setdefault(feature, set()).add(uuid)
 
@@ -221,6 +244,21 @@ class Roster:
 
 def _slots(entry: Entry) -> int:
     return slots_of(entry.candidate) if entry.closed in (None, Reason.FULL) else 0
+
+
+def _if_open(entry: Entry | None) -> Entry | None:
+    return entry if entry and entry.closed is None else None
+
+
+def _free(entry: Entry | None) -> tuple[float, float]:
+    return (entry.candidate.free_cpu, entry.candidate.free_memory_mb) if entry else (-1.0, -1.0)
+
+
+def _without(fits: set[str], room: list[Key], short: int) -> set[str]:
+    """Those of `fits` that are not among the first `short` of `room`, by way of the fewer."""
+    if 2 * short < len(room):
+        return fits.difference(map(_UUID, room[:short]))
+    return fits.intersection(map(_UUID, room[short:]))
 
 
 def _asked(want: Want) -> Iterable[tuple[Reason, tuple[Feature, ...]]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from spear.domain.base import UNSTAMPED
@@ -21,11 +21,13 @@ from spear.projections.fleet import Fleet
 from spear.projections.tasks import TaskRow
 from spear.scheduling.placement import Candidate, Decision, Ranked, Reason, Refused, Want
 from spear.services.nodes import OwnNode
+from spear.services.tasks import needs_of
 from spear.services.tokens import Caller
 from spear.services.unit import Unit, as_uuid
 
 LABEL_KEY = "labels."  # a task's config `labels.zone: a` asks for nodes whose metadata has `zone: a`
 NO_NODE = "NO_NODE"
+_ASKS = (LABEL_KEY, "resources.")
 _NAMED = 8  # how many candidates a recorded decision names
 
 
@@ -95,9 +97,8 @@ class Placements:
                 f"node {own.node_uuid} is drained ({own.drain_reason or 'no reason was given'}); it takes no new work"
             )
             raise Unavailable(text, code="NODE_DRAINED", details={"node_uuid": own.node_uuid})
-        labels = _labels(task)
-        if labels or task.capabilities:
-            self._check_offer(own, task, Want(capabilities=tuple(task.capabilities), labels=labels))
+        if task.capabilities or any(key.startswith(_ASKS) for key in task.config):
+            self._check_offer(own, task)
 
     def fits_here(self, task: TaskRow) -> bool:
         """Whether this process's own node takes the task."""
@@ -107,7 +108,8 @@ class Placements:
             return False
         return True
 
-    def _check_offer(self, own: Candidate, task: TaskRow, here: Want) -> None:
+    def _check_offer(self, own: Candidate, task: TaskRow) -> None:
+        here = replace(wanted(task), runtime="")  # what it cannot run is told by who runs it
         for refused in self._fleet.roster.policy.unsuited(own, here):
             text = f"task {task.task_id} cannot run on node {own.node_uuid}: {refused.text}"
             raise Unavailable(text, code="NODE_UNSUITABLE", details={"node_uuid": own.node_uuid})
@@ -240,12 +242,14 @@ def no_node(task: TaskRow, wanted: str, choice: Choice) -> Unavailable:
 
 def wanted(task: TaskRow, *, labels: dict[str, str] | None = None, pinned: str = "") -> Want:
     """What a task asks of a node; `labels` are asked for besides its own."""
-    kind = task.executable_type
+    kind, (cpu_cores, memory_mb) = task.executable_type, needs_of(task.config)
     return Want(
         pinned=pinned or task.node_uuid,
         runtime="" if kind == ExecutableType.NONE else kind,
         capabilities=tuple(task.capabilities),
         labels={**_labels(task), **(labels or {})},
+        cpu_cores=cpu_cores,
+        memory_mb=memory_mb,
     )
 
 

@@ -26,6 +26,11 @@ _CEILINGS = {  # the config keys of a task's limits, with the most that each may
     "limits.log_bytes": 64 * 1024**2,
     "limits.concurrency": 1024,
 }
+CPU_CORES, MEMORY_MB = "resources.cpu_cores", "resources.memory_mb"  # the config keys of what a task needs of a node
+_NEEDS = {
+    CPU_CORES: (re.compile(r"(?=.*[1-9])[0-9]{1,4}(\.[0-9]{1,3})?"), "a number from 0.001 to 9999.999"),
+    MEMORY_MB: (re.compile(r"[1-9][0-9]{0,7}"), "a whole number from 1 to 99999999"),
+}
 NOTHING_TO_RUN: Executable = {
     "type": ExecutableType.NONE.value,
     "uri": "",
@@ -218,10 +223,25 @@ class Tasks:
 
 
 def check_limits(config: dict[str, str]) -> None:
-    """Raise `Invalid` for a limit that is no whole number within its bounds."""
+    """Raise `Invalid` for a limit or a need that is no number within its bounds."""
     for key in config:
         if key.startswith("limits."):
             _limit(config, key)
+        elif key.startswith("resources."):
+            _check_need(config, key)
+
+
+def _check_need(config: dict[str, str], key: str) -> None:
+    form, expected = _NEEDS.get(key, (None, f"one of {', '.join(_NEEDS)}"))
+    if form is None or not form.fullmatch(config[key]):
+        raise Invalid.field(f"config.{key}", config[key], expected)
+
+
+def needs_of(config: dict[str, str]) -> tuple[float, float]:
+    """How many CPU cores and MiB of memory a task needs of a node; 0 where it says nothing."""
+    said = ((config.get(key, ""), form) for key, (form, _) in _NEEDS.items())
+    cores, memory = (float(text) if form.fullmatch(text) else 0.0 for text, form in said)
+    return cores, memory
 
 
 def _limit(config: dict[str, str], key: str) -> int:

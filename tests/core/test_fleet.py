@@ -157,6 +157,40 @@ def test_a_node_refuses_a_task_that_asks_for_what_it_lacks(here, asks, words):
     assert here.executions.request(ORIGIN, here.task(capabilities=["cam"], **{"labels.zone": "a"}), Call())[1]
 
 
+MIB = 2**20
+
+
+def measured(here, uuid, **numbers):
+    """The node reports these numbers."""
+    here.nodes.report_resources(ORIGIN, uuid, numbers=numbers, resource_metadata={})
+
+
+def test_a_node_refuses_a_task_that_needs_more_than_is_free_there_until_it_is(here):
+    own = here.runs.node.uuid = here.join(cpu_cores="4")
+    task = here.task(**{"resources.cpu_cores": "2.5", "resources.memory_mb": "100"})
+    refusals = {
+        "2.00 of its 4 CPU cores are idle": {"cpu_usage_percent": 50},
+        "99 MiB of its memory are free": {"total_memory_bytes": 1000 * MIB, "available_memory_bytes": 100 * MIB - 1},
+    }
+    for words, numbers in refusals.items():
+        measured(here, own, **numbers)
+        with pytest.raises(Unavailable, match=words) as refused:
+            here.executions.request(ORIGIN, task, Call())
+        assert refused.value.code == "NODE_UNSUITABLE"
+    measured(here, own, cpu_usage_percent=37.5, total_memory_bytes=1000 * MIB, available_memory_bytes=100 * MIB)
+    here.guests.at_once = True
+    assert here.executions.request(ORIGIN, task, Call())[1]
+
+
+def test_a_task_that_needs_much_goes_where_there_is_enough_and_what_a_node_never_said_is_not_held_against_it(here):
+    small, large, silent = here.join(cpu_cores="1"), here.join(cpu_cores="8"), here.join()
+    for uuid, free in ((small, 50), (large, 5000)):
+        measured(here, uuid, total_memory_bytes=8000 * MIB, available_memory_bytes=free * MIB, memory_usage_percent=1)
+    for config in ({"resources.cpu_cores": "2"}, {"resources.memory_mb": "51"}):
+        assert fits(here, wanted(here.task(**config))) == [silent, large]
+    assert counts(here, wanted(here.task(**{"resources.cpu_cores": "9"}))) == {Reason.CPU: 2}
+
+
 def test_a_call_on_the_only_node_records_no_decision_and_is_explained_all_the_same(here):
     own, here.guests.at_once = here.join(), True
     here.runs.node.uuid = own

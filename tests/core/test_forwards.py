@@ -393,6 +393,18 @@ def test_a_node_with_room_runs_it_itself_and_one_without_sends_it_on(tmp_path, t
         here.dispatcher.end_lost()
 
 
+def test_a_node_without_the_memory_that_a_task_needs_sends_it_on(tmp_path, there):
+    with node(tmp_path, own="", elsewhere=there) as here:
+        own = here.runs.node.uuid = here.join()
+        other = here.join()
+        numbers = {"total_memory_bytes": 2**30, "available_memory_bytes": 2**20}
+        here.nodes.report_resources(ORIGIN, own, numbers=numbers, resource_metadata={})
+        task = here.task(**{"resources.memory_mb": "2"})
+        here.fleet.catch_up(here.clock.time_us)
+        ident, _ = here.executions.request(ORIGIN, task, Call())
+        assert (here.executions.get(ident).node_uuid, ran_on(there)) == (other, [other])
+
+
 @pytest.mark.parametrize("mode", Mode)
 @pytest.mark.parametrize("others", [1, 12])
 def test_what_no_other_node_takes_comes_back_and_waits_for_a_place_here(tmp_path, there, others, mode):

@@ -1,6 +1,7 @@
 """Which nodes a task may run on, in which order, and what is said of the others."""
 
 from collections import Counter
+from math import inf
 from typing import Any
 
 import msgspec
@@ -105,7 +106,25 @@ def test_a_node_that_lacks_what_the_task_asks_for_says_what(metadata: dict[str, 
     assert (decision.fitting, decision.counts, decision.refused[0].text) == (0, {reason: 1}, text)
 
 
-@pytest.mark.parametrize("want", [Want(runtime="container"), Want(capabilities=("gpu", "tpu"))])
+@pytest.mark.parametrize(
+    ("want", "reason", "text"),
+    [
+        (Want(cpu_cores=1.5), Reason.CPU, "1.25 of its 4 CPU cores are idle; the task needs 1.5"),
+        (Want(memory_mb=513), Reason.MEMORY, "512 MiB of its memory are free; the task needs 513 MiB"),
+    ],
+)
+def test_a_node_without_the_cpu_or_the_memory_that_a_task_needs_says_what_it_has(
+    want: Want, reason: Reason, text: str
+) -> None:
+    short = changed(offer=offer({"cpu_cores": "4"}), free_cpu=1.25, free_memory_mb=512.5)
+    assert why(short, want) == [(reason, text)]
+    assert why(short, Want(cpu_cores=1.25, memory_mb=512)) == []
+    assert decided(short, changed(node_uuid="z"), want=want).counts == {reason: 1}
+
+
+@pytest.mark.parametrize(
+    "want", [Want(runtime="container"), Want(capabilities=("gpu", "tpu")), Want(cpu_cores=9999), Want(memory_mb=10**7)]
+)
 def test_what_a_node_says_nothing_about_is_not_held_against_it(want: Want) -> None:
     assert placed(IDLE, want=want) == ["b"]
 
@@ -183,11 +202,13 @@ CANDIDATES = st.builds(
     status=st.sampled_from(["online", "online", "active", "offline", "odd"]), offer=METADATA.map(offer),
     reported=st.booleans(), cpu_percent=st.sampled_from([0.0, 50.0]), failures=st.sampled_from([0, 0, 1, 2]),
     failed_at_us=TIMES, in_flight=st.integers(0, 2), drained=st.booleans(),
+    free_cpu=st.sampled_from([0.5, 1.0, 2.0, inf]), free_memory_mb=st.sampled_from([0.0, 100.0, 200.5, inf]),
 )  # fmt: skip
 WANTS = st.builds(
     Want, pinned=st.sampled_from(["", "", "", "n1"]), runtime=st.sampled_from(["", "wasm", "process"]),
     capabilities=st.sampled_from([(), ("gpu",), ("gpu", "cam")]),
     labels=st.fixed_dictionaries({}, optional={"zone": st.sampled_from("ab")}),
+    cpu_cores=st.sampled_from([0, 0, 1.0, 4.0]), memory_mb=st.sampled_from([0, 0, 100, 201]),
 )  # fmt: skip
 
 

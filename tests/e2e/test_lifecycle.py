@@ -1,6 +1,7 @@
 """A server's life as its operator meets it: start, signals, crashes, silence of nodes, roles."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -165,7 +166,8 @@ def test_node_removal_after_lengthens_the_life_of_a_lost_node(tmp_path: Path) ->
 def test_the_server_itself_is_a_node_that_keeps_its_uuid(tmp_path: Path) -> None:
     server = Server(tmp_path, "--node-name", "first-machine").start()
     nodes = server.get("/api/v1/nodes").json()["nodes"]
-    assert [node["metadata"] for node in nodes] == [{"name": "first-machine", "runtimes": "wasm", "slots": "32"}]
+    offered = {"runtimes": "wasm", "slots": "32", "cpu_cores": str(len(os.sched_getaffinity(0)))}
+    assert [node["metadata"] for node in nodes] == [{"name": "first-machine", **offered}]
     server.stop()
     with server:
         assert [node["uuid"] for node in server.get("/api/v1/nodes").json()["nodes"]] == [nodes[0]["uuid"]]
@@ -216,7 +218,7 @@ def test_every_request_is_a_log_line_with_its_correlation_id_and_so_are_its_even
             ask.RegisterNode(node={"ip_address": "h", "port": 1}, sent=(("x-request-id", "a-grpc-node"),))
             with refused(grpc.StatusCode.NOT_FOUND):
                 ask.GetNode(uuid="nobody", sent=(("x-request-id", "a-grpc-mistake"),))
-        lines = [json.loads(line) for line in server.output().splitlines()]
+        lines = [json.loads(line) for line in server.output().splitlines() if line.startswith("{")]
         told = [line for line in lines if line["logger"] in ("spear.http", "spear.grpc")]
         assert all(line["correlation_id"] for line in told)
         assert {

@@ -44,6 +44,7 @@ def test_everything_said_of_a_task_is_shown(server: Server, node: str) -> None:
         "capabilities": ["gpu"],
         "metadata": {"a": "b"},
         "config": {"limits.wall_ms": "500", "own": "x"},
+        "resources": {"cpu_cores": 1.5, "memory_mb": 200},
         "executable": {
             "type": "wasm",
             "uri": "sms+file://x",
@@ -59,6 +60,7 @@ def test_everything_said_of_a_task_is_shown(server: Server, node: str) -> None:
         "endpoint": body["endpoint"].lower(),
         "node_uuid": node,
         "executable": executable,
+        "config": {**body["config"], "resources.cpu_cores": "1.5", "resources.memory_mb": "200"},
     }
 
 
@@ -91,6 +93,12 @@ def test_two_tasks_cannot_own_one_endpoint_until_the_first_is_gone(server: Serve
             "executable.checksum_sha256: got 'xyz', expected 64",
         ),
         ({"config": {"limits.wall_ms": "0"}}, "config.limits.wall_ms: got '0', expected a whole number from 1"),
+        ({"resources": {"cpu_cores": 0}}, "resources.cpu_cores: got 0, expected a number from 0.001 to 9999"),
+        ({"resources": {"memory_mb": "1"}}, "resources.memory_mb: got '1', expected a whole number from 1"),
+        ({"resources": 1}, "resources: got 1, expected a JSON object"),
+        ({"config": {"resources.cpu_cores": "0.0"}}, "config.resources.cpu_cores: got '0.0', expected a number from"),
+        ({"config": {"resources.memory_mb": "1.5"}}, "config.resources.memory_mb: got '1.5', expected a whole number"),
+        ({"config": {"resources.gpus": "1"}}, "config.resources.gpus: got '1', expected one of resources.cpu_cores"),
         ({"config": {"limits.spoons": "1"}}, "config.limits.spoons: got '1', expected one of limits.wall_ms"),
     ],
 )

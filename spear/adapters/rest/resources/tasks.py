@@ -17,16 +17,18 @@ from spear.adapters.rest.schemas import (
     answer,
     choice,
     matching,
+    number,
     saying,
     text_list,
     text_map,
+    whole,
 )  # fmt: skip
 from spear.domain.task import Executable, ExecutableType, Priority, TaskStatus
 from spear.projections import tasks as views
 from spear.projections.reader import Reader
 from spear.projections.tasks import TaskResultRow, TaskRow
 from spear.services.platform import Platform
-from spear.services.tasks import NOTHING_TO_RUN
+from spear.services.tasks import NOTHING_TO_RUN, needs_of
 
 _NO_RESULT = TaskResultRow("", [], "", "", 0, "", {})
 
@@ -42,6 +44,13 @@ class ExecutableIn(Taken):
     env = text_map(load_default=dict)
 
 
+class NeedsIn(Taken):
+    """What the task needs of a node that runs it."""
+
+    cpu_cores = number(0.001, 9999)
+    memory_mb = whole(1, 99_999_999)
+
+
 class TaskIn(Taken):
     """A task to register; `config` may hold `limits.*` as text."""
 
@@ -55,6 +64,7 @@ class TaskIn(Taken):
     metadata = text_map(load_default=dict)
     config = text_map(256, load_default=dict)
     executable = fields.Nested(ExecutableIn, load_default=None, error_messages=saying("a JSON object"))
+    resources = fields.Nested(NeedsIn, load_default=dict, error_messages=saying("a JSON object"))
 
 
 class TaskChange(Taken):
@@ -82,6 +92,7 @@ class TaskQuery(OffsetPaged):
 
 TaskRegistered = answer("TaskRegistered", success=bool, task_id=str, message=str)
 ExecutableOut = answer("Executable", type=ExecutableType, uri=str, name=str, checksum_sha256=str, args=[str], env=TEXTS)
+ResourcesOut = answer("TaskResources", cpu_cores=float, memory_mb=int)
 TaskOut = answer(
     "Task",
     task_id=str,
@@ -98,6 +109,7 @@ TaskOut = answer(
     metadata=TEXTS,
     config=TEXTS,
     executable=ExecutableOut | None,
+    resources=ResourcesOut,
     result_uris=[str],
     last_result_uri=str,
     last_result_status=str,
@@ -109,7 +121,7 @@ TaskList = answer("Tasks", tasks=[TaskOut], total_count=int, next_after=int)
 
 def task_json(row: TaskRow, result: TaskResultRow | None) -> dict[str, Any]:
     """A task as the API shows it; times in seconds."""
-    last = result or _NO_RESULT
+    last, (cpu_cores, memory_mb) = result or _NO_RESULT, needs_of(row.config)
     return {
         "task_id": row.task_id,
         "name": row.name,
@@ -125,6 +137,7 @@ def task_json(row: TaskRow, result: TaskResultRow | None) -> dict[str, Any]:
         "metadata": row.metadata,
         "config": row.config,
         "executable": _executable_json(row),
+        "resources": {"cpu_cores": cpu_cores, "memory_mb": int(memory_mb)},
         "result_uris": last.result_uris,
         "last_result_uri": last.last_result_uri,
         "last_result_status": last.last_result_status,
@@ -166,7 +179,12 @@ def make(platform: Platform) -> Resource:
     @api.answers(TaskRegistered, refuses=(409, 503))
     def register(body: dict[str, Any]) -> Any:
         """Register an agent; its endpoint, if it has one, must be free."""
+        needs = {
+            f"resources.{name}": f"{amount:.3f}".rstrip("0").rstrip(".")
+            for name, amount in body.pop("resources").items()
+        }
         described = {"description": f"Task: {body['name']}", **body, "executable": _executable(body["executable"])}
+        described["config"] = {**body["config"], **needs}
         task_id, committed = service.register(origin(), **described)
         wrote(committed)
         return {"success": True, "task_id": task_id, "message": "Task registered successfully"}
