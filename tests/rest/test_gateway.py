@@ -31,6 +31,16 @@ def test_the_raw_output_comes_out(server):
     assert execution["status"] == "completed"
 
 
+@pytest.mark.parametrize(("endpoint", "status"), [("hello", "completed"), ("exit3", "failed"), ("loop", "timeout")])
+def test_an_answer_says_which_version_of_the_world_has_its_end(server, endpoint, status):
+    before = server.get("/ready").json()["head"]
+    answer = server.post(f"/e/{endpoint}")
+    position = int(answer.headers["X-Position"])
+    assert before < position <= server.get("/ready").json()["head"]
+    path = f"/executions/{answer.headers['X-Execution-Id']}"
+    assert server.get(path, params={"as_of": position}).json()["status"] == status
+
+
 @pytest.mark.parametrize(
     ("sent", "kept"),
     [

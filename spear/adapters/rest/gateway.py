@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from flask import Response, request
+from flask import Response, g, request
 
 from spear.adapters.rest import access, content, rules
 from spear.adapters.rest.requests import Environ, origin, read_body
@@ -35,6 +35,8 @@ def make(platform: Platform) -> Resource:
     def invoke(endpoint: str) -> Response:
         """Run the task behind an endpoint: the raw body goes in, the raw output comes out."""
         if failed := request.environ.pop(_FAILED, None):
+            if isinstance(failed, ExecutionFailed | ExecutionTimedOut):
+                g.position = platform.log.head
             raise failed
         headers, output = _call(platform, endpoint, request.environ, origin())
         return Response(output, headers=headers)
@@ -86,6 +88,7 @@ def _call(platform: Platform, endpoint: str, environ: Environ, origin: Origin) -
         ("Content-Type", kept),
         ("Content-Length", str(len(outcome.output))),
         ("X-Execution-Id", execution_id),
+        ("X-Position", str(platform.log.head)),  # it was recorded there or before
     ]
     return headers, outcome.output
 
