@@ -246,6 +246,33 @@ FileBlobStore(Path(sys.argv[1]), InlineThreads()).put(sys.stdin.buffer, limit=10
 """
 
 
+@pytest.mark.parametrize("there_already", [False, True])
+def test_content_and_its_name_are_synced_in_this_order_before_put_returns(files, tmp_path, monkeypatch, there_already):
+    steps, sync, move = [], os.fsync, os.replace
+    if there_already:
+        put(files, b"content")
+
+    def synced(file):
+        number = file if isinstance(file, int) else file.fileno()
+        steps.append(("sync", os.readlink(f"/proc/self/fd/{number}"), os.fstat(number).st_size))
+        sync(file)
+
+    def moved(source, target):
+        steps.append(("move", str(source), str(target)))
+        move(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", moved)
+    there = place(tmp_path, put(files, b"content"))
+    directories = [("sync", str(there.parent)), ("sync", str(tmp_path))]
+    assert [step[:2] for step in steps[-2:]] == directories
+    if there_already:
+        assert steps[:-2] == []  # what is there was synced when it was written
+    else:
+        (_, scratch, size), move = steps[:-2]
+        assert (size, move) == (len(b"content"), ("move", scratch, str(there)))
+
+
 def test_what_a_killed_process_left_half_written_is_removed_at_the_next_start(tmp_path):
     command = [sys.executable, "-c", PUT_STDIN, str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE) as process:
