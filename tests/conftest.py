@@ -9,8 +9,13 @@ from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 import pytest
+from hypothesis import settings
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")  # how long an example takes says more about the machine than about us
 
 
 def in_ci() -> bool:

@@ -21,7 +21,7 @@ CURSORS = st.builds(
 
 
 @given(CURSORS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_what_is_written_is_read_again(cursor):
     text = str(cursor)
     assert Cursor.parse(text) == cursor
@@ -47,7 +47,7 @@ def test_every_flipped_character_is_noticed():
 
 
 @given(st.one_of(st.text(max_size=80), st.from_regex(r"[A-Za-z0-9_-]{1,120}", fullmatch=True)))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_foreign_text_is_refused(text):
     with pytest.raises(Invalid, match="expected a cursor as this server gives it out"):
         Cursor.parse(text)

@@ -136,7 +136,7 @@ def test_a_task_unregistered_while_its_execution_waits_or_runs_ends_it_all_the_s
 FAULTS = ["none", "full log", "full log after the start", "stuck views", "prepare", "start", "bug", "blobs", "stop"]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.sampled_from(FAULTS), st.sampled_from(Mode)), min_size=1, max_size=8), st.booleans())
 def test_every_way_to_fail_gives_back_the_place_and_ends_what_was_recorded(tmp_path_factory, steps, warm):
     blobs = FullBlobs()

@@ -16,7 +16,7 @@ def test_a_frame_has_the_bytes_that_the_wire_wants():
 
 
 @given(st.integers(0, 65535), IDS, IDS, st.binary(max_size=40), st.binary(max_size=40))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_frame_is_read_again_and_changes_nothing_but_its_stream(kind, stream_id, other, meta, data):
     frame = ssf.make(kind, stream_id, meta=meta, data=data)
     assert (ssf.read(frame), ssf.data_of(frame)) == (ssf.Head(kind, stream_id), data)
@@ -32,7 +32,7 @@ def test_a_longer_head_of_a_later_writer_is_carried():
 
 @given(st.binary(max_size=80))
 @example(b"SPST" + bytes(28))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_other_bytes_are_refused(data):
     with pytest.raises(Malformed, match="frame: got"):
         ssf.read(data)
