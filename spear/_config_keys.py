@@ -23,6 +23,7 @@ from spear._config_kinds import (
     SECONDS,
     SECONDS_OR_0,
     TEXT,
+    VARIABLES,
     Kind,
     Role,
     Value,
@@ -209,6 +210,9 @@ KEYS: tuple[Key, ...] = (
     Key("executions.instance_idle_s", "executions.instance_idle_s", SECONDS_OR_0, 300,
         env="SMS_EXECUTIONS_INSTANCE_IDLE_S SPEARLET_EXECUTIONS_INSTANCE_IDLE_S",
         meaning="Seconds that an unused instance is kept."),
+    Key("executions.global_environment", "executions.global_environment", VARIABLES, "",
+        env="SMS_EXECUTIONS_GLOBAL_ENVIRONMENT SPEARLET_EXECUTIONS_GLOBAL_ENVIRONMENT",
+        meaning="Variables that every agent here gets, no secrets: NAME=value, separated by commas; a task's and a call's own go before."),
 
     Key("nodes.ca_path", "nodes.ca_path", PATH_OR_NONE, "",
         env="SMS_NODES_CA_PATH SPEARLET_NODES_CA_PATH",

@@ -108,6 +108,16 @@ def _list_of(pattern: re.Pattern[str]) -> Callable[[str], tuple[str, ...]]:
     return parts
 
 
+_VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)")
+
+
+def _variables(text: str) -> dict[str, str]:
+    found = [_VARIABLE.fullmatch(part.strip()) for part in text.split(",") if part.strip()]
+    if not all(found):
+        raise ValueError(text)
+    return {one[1]: one[2] for one in found if one}
+
+
 def _one_of(choices: type[StrEnum], *, metavar: str) -> Kind:
     return Kind(str, choices, "one of " + ", ".join(choices), metavar)
 
@@ -126,6 +136,7 @@ SECONDS, SECONDS_OR_0 = whole(1, metavar="SECONDS"), whole(0, metavar="SECONDS")
 MILLISECONDS, MILLISECONDS_OR_0 = whole(1, metavar="MS"), whole(0, metavar="MS")
 NAMES = _text(_list_of(_NAME), "host names separated by commas", metavar="NAMES")
 ORIGINS = _text(_list_of(_ORIGIN), "origins such as https://a.example separated by commas", metavar="ORIGINS")
+VARIABLES = _text(_variables, "NAME=value pairs separated by commas, or nothing", metavar="VARIABLES")
 COUNT, COUNT_OR_0 = whole(1, metavar="N"), whole(0, metavar="N")
 PORT = whole(0, metavar="PORT", most=65535)
 BYTES = whole(1, metavar="BYTES", most=2**53)

@@ -25,6 +25,7 @@ from spear.adapters.rpc.app import make_services
 from spear.adapters.rpc.nodes import NodeClients
 from spear.adapters.rpc.server import RpcServer
 from spear.adapters.rpc.sms import SmsClient
+from spear.adapters.runtimes.config import RuntimeConfig
 from spear.adapters.runtimes.table import RUNTIMES
 from spear.adapters.storage.artifacts import SmsFiles
 from spear.adapters.storage.blobs import FileBlobStore
@@ -346,10 +347,9 @@ def _sms(base: Foundation, config: Config, stack: ExitStack) -> SmsClient | None
 def _runtimes(base: Foundation, config: Config, stack: ExitStack) -> dict[str, Runtime]:
     if config.role is Role.SMS:
         return {}
-    threads = config.executions.max_concurrent
     made: dict[str, Runtime] = {}
     for kind, runtime in RUNTIMES.items():
-        made[kind] = runtime(base.data / "cache" / kind, clock=base.clock, bell=base.bell, max_threads=threads)
+        made[kind] = runtime(RuntimeConfig.of(kind, config), clock=base.clock, bell=base.bell)
         stack.callback(made[kind].close)
     return made
 

@@ -93,6 +93,7 @@ class Executions:
     log_bytes: int
     grace_ms: int
     instance_idle_s: int
+    global_environment: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)

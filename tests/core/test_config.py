@@ -56,6 +56,7 @@ def other(key: Key) -> Value:
         "FORMAT": "compact",
         "TEXT": "n",
         "NAMES": "n",
+        "VARIABLES": "A=1",
         "BUS": "tcp://localhost:1",
     }
     texts["ORIGINS"] = "https://n"

@@ -2,4 +2,4 @@
 
 from spear.adapters.runtimes.wasm import WasmRuntime
 
-RUNTIMES = {"wasm": WasmRuntime}
+RUNTIMES = {"wasm": WasmRuntime.configured}

@@ -1,12 +1,15 @@
 """WebAssembly agents: compiled once, run on native threads, each run in a sandbox of its own."""
 
 import logging
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from spear.adapters.runtimes._engine import Engine, Program
 from spear.adapters.runtimes._guest import Guest
 from spear.adapters.runtimes._modules import Modules
 from spear.adapters.runtimes._native import Promise, Workers, allocate_lock
+from spear.adapters.runtimes.config import RuntimeConfig
 from spear.errors import Unavailable
 from spear.ports import Bell, Clock, End, LogSink, Outcome, RunSpec
 
@@ -70,15 +73,28 @@ class WasmInstance:
 
 
 class WasmRuntime:
-    """Runs WebAssembly modules on up to `max_threads` native threads; `bell` wakes who waits for them."""
+    """Runs WebAssembly modules on up to `max_threads` native threads; `bell` wakes who waits for them.
 
-    def __init__(self, cache_dir: Path, *, clock: Clock, bell: Bell, max_threads: int) -> None:
+    Each run gets `environment` under its own.
+    """
+
+    def __init__(
+        self, cache_dir: Path, *, clock: Clock, bell: Bell, max_threads: int, environment: Mapping[str, str] = {}
+    ) -> None:
         self._clock, self._bell = clock, bell
         self._engine = Engine(bell, most_guests=max_threads)
         self._modules = Modules(cache_dir, self._engine, bell)
         self._workers = Workers(max_threads, bell)
         self._runs: set[WasmRun] = set()
+        self._environment = environment
         self._closed = False
+
+    @classmethod
+    def configured(cls, config: RuntimeConfig, *, clock: Clock, bell: Bell) -> "WasmRuntime":
+        """The runtime that `config` describes."""
+        most, environment = config.resource_pool.max_workers, config.global_environment
+        folder = Path(config.settings["cache_dir"])
+        return cls(folder, clock=clock, bell=bell, max_threads=most, environment=environment)
 
     def prepare(self, content: bytes, *, sha256: str) -> WasmInstance:
         """Check and compile, blocking only the caller; raise `InvalidConfiguration` when it can never run."""
@@ -88,6 +104,8 @@ class WasmRuntime:
     def start(self, program: Program, siblings: set[WasmRun], *, spec: RunSpec, logs: LogSink) -> WasmRun:
         """Start one run and keep it among its `siblings` until it ends; raise `Unavailable` after close."""
         self._check_open()
+        if self._environment:
+            spec = replace(spec, environment={**self._environment, **spec.environment})
         run = WasmRun(program, spec, Guest(spec.limits, logs, self._clock), self._bell)
         self._runs.add(run)
         siblings.add(run)
