@@ -24,7 +24,7 @@ from spear.ports import Bell, Clock, Threads, Ticket
 
 _ANY = ""
 _PAGE = 1000
-SLICE = 100  # what a follower reads at once: a millisecond's work, sent and all
+SLICE = 200  # what a follower reads at once: a millisecond's work or two, sent and all
 _LEAST_ROOM = 65536  # what SQLite needs beside the log to open it
 _COPY = Origin("copy")  # of no event: each keeps its own
 _READ = Origin("read")  # of no event: there is none
