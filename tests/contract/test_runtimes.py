@@ -10,8 +10,10 @@ import gevent
 import pytest
 
 from spear.adapters.hub import HubBell
+from spear.adapters.runtimes.config import RuntimeConfig
 from spear.adapters.runtimes.table import RUNTIMES
 from spear.adapters.system import SystemClock
+from spear.config import load
 from spear.errors import InvalidConfiguration, Unavailable
 from spear.ports import End, Instance, Level, Limits, Run, RunSpec, Runtime, Stream
 
@@ -46,7 +48,8 @@ class Kit:
 
     def __init__(self, kind: str, cache: Path, bell: HubBell) -> None:
         self.kind = kind
-        self.runtime: Runtime = RUNTIMES[kind](cache, clock=SystemClock(), bell=bell, max_threads=8)
+        config = load((), environ={"SMS_DATA_DIR": str(cache), "SMS_EXECUTIONS_MAX_CONCURRENT": "8"}, home=cache)
+        self.runtime: Runtime = RUNTIMES[kind](RuntimeConfig.of(kind, config), clock=SystemClock(), bell=bell)
 
     def prepare(self, program: str) -> Instance:
         content = PROGRAMS[self.kind](program)

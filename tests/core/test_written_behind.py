@@ -64,6 +64,13 @@ def test_a_reader_waits_only_for_the_tables_that_it_reads(unhurried, opened, rea
     assert not opened.views.owes(None)
 
 
+def test_a_condition_that_looks_at_other_tables_waits_for_them_too(unhurried, opened, reader):
+    file_id = uploaded(opened.log)
+    assert get_file(reader, file_id)
+    registered(opened.log, uuid4())
+    assert reader.rows(FILES, "EXISTS (SELECT 1 FROM nodes)")
+
+
 def test_the_file_follows_by_itself_when_nobody_waits(opened):
     registered(opened.log, uuid4())
     eventually(lambda: opened.views.checkpoint[0] == opened.log.head)
