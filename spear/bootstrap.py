@@ -48,7 +48,7 @@ from spear.reactors.doorkeeper import Doorkeeper
 from spear.reactors.janitor import Collector, Snapshotter
 from spear.reactors.reporter import OwnLog, Reporter
 from spear.roles import member, sms, spearlet, standby
-from spear.roles.doors import is_open, passes_of, refuse_to_shut_everybody_out, shown_to_nodes, shown_to_sms
+from spear.roles.doors import holders_of, is_open, passes_of, refuse_to_shut_everybody_out, shown_to_nodes, shown_to_sms
 from spear.roles.loops import Loops, loops
 from spear.scheduling.placement import LeastUsed
 from spear.services import doors
@@ -277,6 +277,7 @@ def _platform(
         unit, reader, runs=runs, tasks=tasks, contents=contents, placements=placements, ids=ids, spawn=spawn,
         forwards=forwards,
     )  # fmt: skip
+    holders = holders_of(config, reader, own=node, passes=passes)
     links = NodeStreams(bell, spawn=spawn, tls=shown_to_nodes(config)[1])
     streams = Streams(reader, bell=bell, node=node, links=links, passes=passes, running=runs.has, spawn=spawn)
     timeline = Timeline(base.log, snapshots=base.snapshots, folder=base.data / "as-of", threads=base.threads)
@@ -293,7 +294,7 @@ def _platform(
         nodes=nodes,
         tasks=tasks,
         files=files,
-        objects=Objects(unit, reader, contents, max_object_size=config.max_object_size),
+        objects=Objects(unit, reader, contents, max_object_size=config.max_object_size, holders=holders),
         instances=instances,
         placements=placements,
         runs=runs,

@@ -1,9 +1,10 @@
 """What the inside needs from other nodes: executions as errands, what became of them, and who knows the way."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from spear.domain.node import OutcomeClass
 from spear.ports import Outcome, StreamLink
@@ -100,4 +101,34 @@ class StreamLinks(Protocol):
 
     def open(self, node: NodeAddress, execution_id: str) -> StreamLink:
         """A link to the execution at the node whose HTTP answers at this address; raises `Unavailable`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FarObject:
+    """An object as another process has it; `open_at` reads it there from a byte on.
+
+    Opening and reading raise `Unavailable`; a whole that is not what its hash says is `Corrupt` before its last bytes are read.
+    """
+
+    size: int
+    sha256: str
+    content_type: str
+    metadata: Mapping[str, str]
+    open_at: Callable[[int], AbstractContextManager[BinaryIO]]
+
+
+class RemoteObjects(Protocol):
+    """The objects of other processes."""
+
+    def find(self, at: NodeAddress, name: str) -> FarObject | None:
+        """The object that the process whose HTTP answers there has under this name; None for none. Raises `Unavailable`."""
+        ...
+
+
+class Holders(Protocol):
+    """Who has the objects that this process lacks."""
+
+    def find(self, name: str) -> FarObject | None:
+        """The object, None where nobody has it; raises `Unavailable` when who has it, or who would know, cannot be asked."""
         ...

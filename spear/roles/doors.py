@@ -5,8 +5,13 @@ from pathlib import Path
 from secrets import token_bytes
 
 from spear.adapters.credentials import SECRET_BYTES, Pem, context_of, pem_of, secret_in, token_of
+from spear.adapters.rest.fetching import HttpObjects
 from spear.config import Address, Config, Role
+from spear.errands import Holders, NodeAddress
 from spear.ports import Clock
+from spear.projections.reader import Reader
+from spear.services.holders import FleetHolders, SmsHolder
+from spear.services.nodes import OwnNode
 from spear.services.passes import Passes
 from spear.services.tokens import Tokens
 
@@ -44,3 +49,15 @@ def passes_of(config: Config, data: Path, clock: Clock) -> Passes:
     """What issues the passes for this process's nodes; a SPEARlet has none, so its are good nowhere."""
     alone = config.role is Role.SPEARLET
     return Passes(token_bytes(SECRET_BYTES) if alone else secret_in(data / "pass.key"), clock)
+
+
+def holders_of(config: Config, reader: Reader, *, own: OwnNode, passes: Passes) -> Holders | None:
+    """Who has the objects that this process lacks; None for a SPEARlet without an SMS."""
+    if config.role is not Role.SPEARLET:
+        nodes = HttpObjects(here=True, code="NODE_UNREACHABLE", tls=shown_to_nodes(config)[1])
+        return FleetHolders(reader, nodes, own=own, passes=passes)
+    if not config.spearlet.connect:
+        return None
+    (token, tls), address = shown_to_sms(config), config.spearlet.sms_http_addr
+    sms = HttpObjects(here=False, code="SMS_UNREACHABLE", tls=tls)
+    return SmsHolder(sms, NodeAddress("", address.host, address.port, token))

@@ -340,6 +340,12 @@ class Executions:
             return None
         return self._contents.read(Content(found.sha256, found.size, found.inline))
 
+    def is_result_elsewhere(self, row: ExecutionRow) -> bool:
+        """Whether the output is with another node, which ran the execution by itself."""
+        return (
+            row.status == ExecutionStatus.COMPLETED and not row.input_sha256 and row.node_uuid != self._runs.node.uuid
+        )
+
     def terminate(self, origin: Origin, execution_id: str, reason: str) -> ExecutionRow:
         """End an execution as cancelled; repeating it changes nothing. Raises `Refused` for one that ended by itself."""
         row = self.get(execution_id)

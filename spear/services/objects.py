@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from spear.domain.object import DEFAULT_BUCKET, Object
-from spear.errors import Invalid, NotFound, PreconditionFailed
+from spear.errands import FarObject, Holders
+from spear.errors import Corrupt, Invalid, NotFound, PreconditionFailed, SpearError, TooLarge, Unavailable
 from spear.events.record import Committed, Origin
 from spear.projections import objects as views
+from spear.projections.executions import ExecutionRow
 from spear.projections.objects import ObjectRow
 from spear.projections.reader import Reader
 from spear.services.content import Content, Contents
@@ -73,8 +75,11 @@ class Written:
 class Objects:
     """What can be asked of the object store."""
 
-    def __init__(self, unit: Unit, reader: Reader, contents: Contents, *, max_object_size: int) -> None:
+    def __init__(
+        self, unit: Unit, reader: Reader, contents: Contents, *, max_object_size: int, holders: Holders | None = None
+    ) -> None:
         self._unit, self._reader, self._contents, self._limit = unit, reader, contents, max_object_size
+        self._holders = holders
 
     def put(
         self,
@@ -111,6 +116,34 @@ class Objects:
         if row is None:
             raise NotFound.noun("object", name)
         return row
+
+    def elsewhere(self, name: str) -> FarObject | None:
+        """An object that this process lacks, as who has it has it; None where nobody is known. Raises `Unavailable`."""
+        bucket, key = split_name(name)
+        full = f"{bucket}/{key}"
+        if self._holders is None or views.get_object(self._reader, full):
+            return None
+        return self._holders.find(full)
+
+    def read_elsewhere(self, name: str) -> bytes | None:
+        """All of it; raises `Unavailable`, `Corrupt`, or `TooLarge` when it is larger than an object may be here."""
+        found = self.elsewhere(name)
+        if found is None:
+            return None
+        if found.size > self._limit:
+            text = f"object {name}: it has {found.size} bytes, the limit is {self._limit} bytes"
+            raise TooLarge(text, details={"limit": self._limit})
+        with found.open_at(0) as reader:
+            return reader.read()
+
+    def result_elsewhere(self, row: ExecutionRow) -> bytes | SpearError | None:
+        """The output of an execution that another node ran, or why it cannot be had now; None when it was deleted there."""
+        if not row.output_size:
+            return b""
+        try:
+            return self.read_elsewhere(f"{RESULTS_BUCKET}/{row.task_id}/{row.execution_id}")
+        except (Unavailable, Corrupt, TooLarge) as error:
+            return error
 
     def content(self, row: ObjectRow) -> Content:
         """Where the bytes of a version are."""

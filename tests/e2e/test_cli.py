@@ -381,7 +381,7 @@ def test_a_download_that_broke_goes_on_by_itself_where_it_broke(server: Server, 
 
 def test_a_killed_download_leaves_no_file_and_the_same_command_goes_on(server: Server, tmp_path: Path) -> None:
     ok(server, "object", "put", "long", "-", input=BIG)
-    with Between(server.port, None, 300_000, stall=True) as between:
+    with Between(server.port, 300_000, stall=True) as between:
         with started(between.url, "object", "get", "long", str(tmp_path / "copy")) as get:
             assert between.stalled.wait(30)
             (part,) = eventually(lambda: [p for p in tmp_path.glob(".copy.*.part") if p.stat().st_size > 200_000])

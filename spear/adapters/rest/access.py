@@ -10,7 +10,8 @@ from spear.adapters.rest.upgrade import bring_token
 from spear.services import doors
 from spear.services.tokens import ANYBODY, Caller, Tokens
 
-# Method, route, and who besides an admin: `itself` is the node whose uuid the route has, `anybody` needs no token.
+# Method, route, and who besides an admin: `itself` is the node whose uuid the route has, `anybody` needs no token,
+# the `fleet` shows a pass.
 # A route that is not here is for admins. fmt: off
 ROUTES: tuple[tuple[str, str, str], ...] = (
     ("GET", "/health", "anybody"),
@@ -42,7 +43,7 @@ ROUTES: tuple[tuple[str, str, str], ...] = (
     ("GET", "/api/v1/instances/<instance_id>", "operator"),
     ("GET", "/api/v1/instances/<instance_id>/executions", "operator"),
     ("GET", "/api/v1/objects", "operator client"),
-    ("GET", "/api/v1/objects/<path:key>", "operator client"),
+    ("GET", "/api/v1/objects/<path:key>", "operator node client fleet"),
     ("PUT", "/api/v1/objects/<path:key>", "operator client"),
     ("DELETE", "/api/v1/objects/<path:key>", "operator client"),
     ("POST", "/api/v1/objects/<path:key>/refs", "operator client"),

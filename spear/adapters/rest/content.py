@@ -1,11 +1,14 @@
 """Raw bytes over HTTP: bodies streamed in; content streamed out, whole or in part."""
 
 import io
+import logging
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
-from typing import Any, BinaryIO, TypeVar, cast
+from errno import ECONNRESET
+from typing import Any, BinaryIO, NamedTuple, TypeVar, cast
 from urllib.parse import quote, unquote_to_bytes
 
 from flask import Response, g, request
@@ -13,11 +16,13 @@ from werkzeug.http import dump_options_header
 
 from spear.adapters.rest.requests import Environ
 from spear.adapters.rest.schemas import AT_THE_DOOR, Resource, errors
-from spear.errors import Invalid, Malformed, TooLarge, UnsatisfiableRange
+from spear.errors import Invalid, Malformed, SpearError, TooLarge, UnsatisfiableRange
 from spear.services.content import Content, Contents
 
+log = logging.getLogger(__name__)
 V = TypeVar("V", bound=Callable[..., Any])
 OCTETS = "application/octet-stream"
+META = "X-Object-Meta-"
 _FORM = "application/x-www-form-urlencoded"  # what curl says of any -d; it is never what somebody means
 _LONGEST_TYPE = 256
 _SLICE = 64 * 1024
@@ -58,6 +63,11 @@ def header_text(value: str) -> str:
     return (_utf8(unquote_to_bytes(text)) or text) if "%" in text else text
 
 
+def plain_text(value: str) -> str:
+    """A header's text as one of our own servers wrote it: UTF-8 as it is."""
+    return _utf8(value.encode("latin-1"))
+
+
 def _utf8(data: bytes) -> str:
     try:
         return data.decode()
@@ -79,16 +89,40 @@ def attachment(name: str) -> str:
     return dump_options_header("attachment", {"filename": plain, **full})
 
 
-def answer(contents: Contents, content: Content, *, etag: str, content_type: str, extra: Mapping[str, str]) -> Response:
-    """The content or the one range that was asked for, checked against its hash before the first byte leaves."""
+class Source(NamedTuple):
+    """What to answer with: its size, and how to read it from a byte on."""
+
+    size: int
+    open_at: Callable[[int], AbstractContextManager[BinaryIO]]
+
+
+def kept(contents: Contents, content: Content) -> Source:
+    """Content of this process's own, checked against its hash before the first byte leaves."""
+
+    @contextmanager
+    def open_at(first: int) -> Iterator[BinaryIO]:
+        with contents.open(content, live="as_of" not in g) as reader:
+            reader.seek(first)
+            yield reader
+
+    return Source(content.size, open_at)
+
+
+def digest(sha256: str) -> dict[str, str]:
+    """The header that tells the hash of the whole, whatever part of it is answered (RFC 9530)."""
+    return {"Repr-Digest": f"sha-256=:{b64encode(bytes.fromhex(sha256)).decode()}:"}
+
+
+def answer(source: Source, *, etag: str, content_type: str, extra: Mapping[str, str]) -> Response:
+    """The content or the one range that was asked for."""
     headers = {**extra, "ETag": f'"{etag}"', "Accept-Ranges": "bytes", "X-Content-Type-Options": "nosniff"}
     if request.if_none_match.contains_weak(etag):
         return Response(status=304, headers=headers)
-    asked = _range(content.size, etag) if request.method == "GET" else None
-    first, end = asked or (0, content.size)
+    asked = _range(source.size, etag) if request.method == "GET" else None
+    first, end = asked or (0, source.size)
     if asked:
-        headers["Content-Range"] = f"bytes {first}-{end - 1}/{content.size}"
-    pieces = iter(()) if request.method == "HEAD" else _pieces(contents, content, first, end)
+        headers["Content-Range"] = f"bytes {first}-{end - 1}/{source.size}"
+    pieces = iter(()) if request.method == "HEAD" else _pieces(source, first, end)
     response = Response(pieces, status=206 if asked else 200, headers=headers, content_type=content_type)
     response.content_length = end - first
     return response
@@ -110,10 +144,9 @@ def _still(etag: str) -> bool:
     return "If-Range" not in request.headers or request.if_range.etag == etag
 
 
-def _pieces(contents: Contents, content: Content, first: int, end: int) -> Iterator[bytes]:
+def _pieces(source: Source, first: int, end: int) -> Iterator[bytes]:
     with ExitStack() as stack:
-        reader = stack.enter_context(contents.open(content, live="as_of" not in g))
-        reader.seek(first)
+        reader = stack.enter_context(source.open_at(first))
         return _Pieces(reader, end - first, stack.pop_all())
 
 
@@ -124,7 +157,11 @@ class _Pieces(Iterator[bytes]):
         self._reader, self._left, self._opened = reader, left, opened
 
     def __next__(self) -> bytes:
-        piece = self._reader.read(min(_SLICE, self._left))
+        try:
+            piece = self._reader.read(min(_SLICE, self._left))
+        except SpearError as error:  # the head of the answer is gone, so it can only be cut off
+            log.warning("an answer is cut off: %s", error.message)
+            raise ConnectionResetError(ECONNRESET, error.message) from None
         if not piece:
             raise StopIteration
         self._left -= len(piece)

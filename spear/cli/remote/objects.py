@@ -1,13 +1,15 @@
 """`spear object`: stored content by name."""
 
+import re
 from argparse import ArgumentParser, Namespace
+from base64 import b64decode
+from http.client import HTTPMessage
 from typing import Any
 from urllib.parse import quote
 
 from spear.cli._arguments import whole
 from spear.cli._progress import Progress
 from spear.cli.remote.command import Command
-from spear.cli.remote.endings import Ended, Exit
 from spear.cli.remote.files import takes_source
 from spear.cli.remote.naming import named, pair, pairs
 from spear.cli.remote.output import Output
@@ -18,6 +20,7 @@ from spear.cli.remote.transfers import Content, download, takes_target, uploadin
 _COLUMNS = ("key", "version", "size", "content_type", "refs", "pinned", "updated_at_ms")
 _BUCKET = "default"
 _LIKE_ROUTES = ("/refs", "/pin")
+_DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/]{43}=):")
 
 
 def path_to(key: str) -> str:
@@ -30,18 +33,29 @@ def _full(key: str) -> str:
 
 
 def stat(server: Server, key: str) -> dict[str, Any]:
-    """What the list says of one object; raises `Ended` when there is none."""
+    """What the list says of one object, or of one that is not listed what its content's header fields say."""
     full = _full(key)
     for found in server.get("objects", prefix=full, limit=1)["objects"]:
         if found["key"] == full:
             return dict(found)
-    raise Ended(f"object {key[:120]!r} not found", Exit.NOT_FOUND, code="OBJECT_NOT_FOUND")
+    return _told(full, server.head(path_to(key)))
+
+
+def _told(full: str, head: HTTPMessage) -> dict[str, Any]:
+    found = {"key": full, "size": int(head.get("Content-Length", "0")), "sha256": _digest(head)}
+    return {**found, "content_type": head.get("Content-Type", "")}
+
+
+def _digest(head: HTTPMessage) -> str:
+    found = _DIGEST.fullmatch(head.get("Repr-Digest", ""))
+    return b64decode(found[1]).hex() if found else ""
 
 
 def content_of(server: Server, key: str) -> Content:
-    """An object's content as it is now."""
-    found = stat(server, key)
-    return Content(path_to(key), f'"{found["version"]}"', found["size"], found["sha256"])
+    """An object's content as it is now; raises `Ended` when there is none."""
+    path = path_to(key)
+    head = server.head(path)
+    return Content(path, head.get("ETag", ""), int(head.get("Content-Length", "0")), _digest(head))
 
 
 def _one(parser: ArgumentParser) -> None:
@@ -113,7 +127,7 @@ def _rm(args: Namespace, server: Server, out: Output) -> None:
     """Delete an object."""
     path, query, body = path_to(args.key), {"force": "true" if args.force else ""}, None
     if args.key.endswith(_LIKE_ROUTES):  # DELETE on its path would let go of another object
-        path, query, body = f"{path}/refs", {}, {"count": stat(server, args.key)["refs"]}
+        path, query, body = f"{path}/refs", {}, {"count": stat(server, args.key).get("refs") or 1}
     out.one(server.json_at("DELETE", path, query=query, body=body), "key")
 
 

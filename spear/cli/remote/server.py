@@ -97,6 +97,17 @@ class Server:
         with self.asked(method, path, query=query, body=encoded, headers=kind) as answer:
             return self.decoded(answer)
 
+    def head(self, path: str) -> HTTPMessage:
+        """The header fields of what a GET at a whole path would bring."""
+        try:
+            with self.asked("HEAD", path) as answer:
+                return answer.headers
+        except Lost:
+            raise
+        except Ended:  # a GET is refused likewise, and in words
+            with self.asked("GET", path) as answer:
+                return answer.headers
+
     def decoded(self, answer: Answer) -> Any:
         """The answer's JSON."""
         text = answer.read(_JSON_MOST)

@@ -23,7 +23,7 @@ from spear.adapters.rest.schemas import (
     whole,
 )  # fmt: skip
 from spear.domain.execution import ExecutionStatus
-from spear.errors import Invalid
+from spear.errors import Invalid, SpearError
 from spear.projections import executions as views
 from spear.projections.executions import NO_EXIT_CODE, ExecutionRow
 from spear.services.calls import Call, Mode
@@ -89,7 +89,9 @@ ExecutionResult = answer("ExecutionResult", **_EXECUTION, **_OUTPUT)
 ExecutionRecord = answer(
     "ExecutionRecord", **_EXECUTION, invocation_id=str, function_name=str, log_ref=LogRef, metadata=TEXTS
 )
-ExecutionFound = answer("ExecutionFound", **_EXECUTION, **_OUTPUT, found=bool, execution=ExecutionRecord)
+OutputError = answer("OutputError", code=str, message=str, details=fields.Dict(required=True))
+_NO_OUTPUT = {"output_error": fields.Nested(OutputError)}
+ExecutionFound = answer("ExecutionFound", **_EXECUTION, **_OUTPUT, **_NO_OUTPUT, found=bool, execution=ExecutionRecord)
 ExecutionCounts = answer("ExecutionCounts", **{status.value: int for status in ExecutionStatus})
 ExecutionList = answer("Executions", executions=[ExecutionOut], total_count=int, counts=ExecutionCounts, next_after=int)
 Terminated = answer("Terminated", **_EXECUTION, success=bool, final_status=ExecutionStatus)
@@ -129,7 +131,7 @@ def _call(body: dict[str, Any]) -> Call:
     )
 
 
-def execution_json(row: ExecutionRow, *, output: bytes | None = None) -> dict[str, Any]:
+def execution_json(row: ExecutionRow, *, output: bytes | SpearError | None = None) -> dict[str, Any]:
     """An execution as the API shows it; times in milliseconds, output as text if it is UTF-8, else as base64."""
     shown: dict[str, Any] = {
         "execution_id": row.execution_id,
@@ -159,9 +161,11 @@ def _error(row: ExecutionRow) -> dict[str, str] | None:
     return {"code": row.error_code, "message": row.error, "reason": row.reason, "last_action": row.last_action}
 
 
-def _output(output: bytes | None) -> dict[str, str]:
+def _output(output: bytes | SpearError | None) -> dict[str, Any]:
     if output is None:
         return {}
+    if isinstance(output, SpearError):
+        return {"output_error": {"code": output.code, "message": output.message, "details": output.details}}
     try:
         return {"output": output.decode()}
     except UnicodeDecodeError:
@@ -227,10 +231,13 @@ def make(platform: Platform) -> Resource:
     @api.query(AsOf)
     @api.answers(ExecutionFound, refuses=(404,))
     def get_execution(query: dict[str, Any], execution_id: str) -> Any:
-        """One execution with its output, and its record as the public API has it."""
+        """One execution with its output, or why that cannot be had now, and its record as the public API has it."""
         seen = reader(platform)
         row = service.get(execution_id, reader=seen)
-        shown = execution_json(row, output=service.output(row, reader=seen))
+        output: bytes | SpearError | None = service.output(row, reader=seen)
+        if output is None and "as_of" not in g and service.is_result_elsewhere(row):
+            output = platform.objects.result_elsewhere(row)
+        shown = execution_json(row, output=output)
         return {**shown, "found": True, "execution": {**execution_json(row), **registry_json(row)}}
 
     @api.post("/<execution_id>/terminate")

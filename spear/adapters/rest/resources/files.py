@@ -129,8 +129,8 @@ def make(platform: Platform) -> Resource:
         """A file's content, whole or a range of it."""
         row = service.get(file_id, reader=reader(platform))
         saved = {"Content-Disposition": content.attachment(row.name)}
-        found, kind = service.content(row), row.content_type
-        return content.answer(platform.contents, found, etag=row.sha256, content_type=kind, extra=saved)
+        found, kind = content.kept(platform.contents, service.content(row)), row.content_type
+        return content.answer(found, etag=row.sha256, content_type=kind, extra=saved)
 
     @api.delete("/<file_id>")
     @api.answers(Removed, refuses=(404, 503))

@@ -7,20 +7,20 @@ deleted by letting go of its references, `DELETE <key>/refs`.
 
 from typing import Any
 
-from flask import Response, request
+from flask import Response, g, request
 from marshmallow import fields
 
 from spear.adapters.rest import content
 from spear.adapters.rest.paging import AsOf
 from spear.adapters.rest.requests import origin, reader, wrote
 from spear.adapters.rest.schemas import TEXTS, Resource, Taken, Text, answer, saying, whole
+from spear.errands import FarObject
 from spear.errors import Invalid
 from spear.projections import objects as views
 from spear.projections.objects import ObjectRow
 from spear.services.objects import Condition, Written
 from spear.services.platform import Platform
 
-META = "X-Object-Meta-"
 _META_MOST = 4096
 _COUNT_MOST = 1_000_000
 
@@ -31,6 +31,12 @@ class ObjectQuery(AsOf):
     prefix = Text(1024, load_default="")
     after = Text(1024, load_default="")
     limit = whole(1, 1000, strict=False, load_default=100)
+
+
+class Which(AsOf):
+    """Whose object: with `here` none but this process's own."""
+
+    here = fields.Boolean(load_default=False, error_messages=saying("true or false"))
 
 
 class Count(Taken):
@@ -110,18 +116,22 @@ def _version(text: str) -> int | None:
 
 
 def _metadata() -> dict[str, str]:
-    mine = [(name.removeprefix(META).lower(), value) for name, value in request.headers if name.startswith(META)]
+    mine = [
+        (name.removeprefix(content.META).lower(), value)
+        for name, value in request.headers
+        if name.startswith(content.META)
+    ]
     found = {name: content.header_text(value) for name, value in mine}
     text = "".join(f"{name}{value}" for name, value in found.items())
     if len(text) > _META_MOST or not text.isprintable():
-        raise Invalid.field(f"{META}*", text, f"at most {_META_MOST} printable characters in all")
+        raise Invalid.field(f"{content.META}*", text, f"at most {_META_MOST} printable characters in all")
     return found
 
 
-def _headers(row: ObjectRow) -> dict[str, str]:
-    kept = {f"{META}{name.title()}": value.encode().decode("latin-1") for name, value in row.metadata.items()}
-    name = row.key.rstrip("/").rpartition("/")[2]
-    return {**kept, "Content-Disposition": content.attachment(name)}
+def _headers(key: str, found: ObjectRow | FarObject) -> dict[str, str]:
+    kept = {f"{content.META}{name.title()}": value.encode().decode("latin-1") for name, value in found.metadata.items()}
+    saved = {"Content-Disposition": content.attachment(key.rstrip("/").rpartition("/")[2])}
+    return {**kept, **saved, **content.digest(found.sha256)}
 
 
 def make(platform: Platform) -> Resource:
@@ -158,14 +168,18 @@ def make(platform: Platform) -> Resource:
         return {**shown, "position": written.committed.last}, status, _tagged(written.version)
 
     @api.get("/<path:key>")
-    @api.query(AsOf)
+    @api.query(Which)
     @content.answers_parts(api)
     def get(query: dict[str, Any], key: str) -> Response:
-        """An object's content, whole or a range of it."""
-        row = service.get(key, reader=reader(platform))
-        found, tag = service.content(row), str(row.version)
-        extra = _headers(row)
-        return content.answer(platform.contents, found, etag=tag, content_type=row.content_type, extra=extra)
+        """An object's content, whole or a range of it; of one that another process has, the ETag is its hash."""
+        seen, asked_here = reader(platform), query["here"] or "as_of" in g
+        far = None if asked_here else service.elsewhere(key)
+        if far:
+            source, tag, kind = content.Source(far.size, far.open_at), far.sha256, far.content_type
+            return content.answer(source, etag=tag, content_type=kind, extra=_headers(key, far))
+        row = service.get(key, reader=seen)
+        source, tag = content.kept(platform.contents, service.content(row)), str(row.version)
+        return content.answer(source, etag=tag, content_type=row.content_type, extra=_headers(row.key, row))
 
     @api.delete("/<path:key>")
     @api.query(Force)

@@ -1,0 +1,55 @@
+"""Who has the objects that this process lacks: on an SMS the nodes of its fleet, on a SPEARlet the SMS that it is linked to."""
+
+from spear.domain.execution import ExecutionStatus
+from spear.domain.node import NodeStatus
+from spear.errands import FarObject, NodeAddress, RemoteObjects
+from spear.errors import Unavailable
+from spear.projections.executions import get_execution
+from spear.projections.nodes import get_node
+from spear.projections.reader import Reader
+from spear.protocols import passes
+from spear.services.nodes import OwnNode
+from spear.services.objects import RESULTS_BUCKET
+from spear.services.passes import Passes
+
+
+class FleetHolders:
+    """The nodes that are registered in this process's own log: the result of an execution is where it ran."""
+
+    def __init__(self, reader: Reader, remote: RemoteObjects, *, own: OwnNode, passes: Passes) -> None:
+        self._reader, self._remote, self._own, self._passes = reader, remote, own, passes
+
+    def find(self, name: str) -> FarObject | None:
+        """The object, None where nobody has it; raises `Unavailable` when its node cannot be asked."""
+        node_uuid = self._ran(name)
+        if not node_uuid or node_uuid == self._own.uuid:
+            return None
+        return self._remote.find(self._address(node_uuid), name)
+
+    def _ran(self, name: str) -> str:
+        """The node on which the execution ran of which this would be the result."""
+        bucket, _, key = name.partition("/")
+        task_id, _, execution_id = key.partition("/")
+        row = get_execution(self._reader, execution_id) if bucket == RESULTS_BUCKET else None
+        ended = row is not None and row.task_id == task_id and row.status == ExecutionStatus.COMPLETED
+        return row.node_uuid if row and ended else ""
+
+    def _address(self, node_uuid: str) -> NodeAddress:
+        node = get_node(self._reader, node_uuid)
+        if node is None or node.status == NodeStatus.OFFLINE:
+            why = "is not registered any more" if node is None else "was declared lost"
+            text = f"node {node_uuid} has it, and {why}"
+            raise Unavailable(text, code="NODE_UNREACHABLE", details={"node_uuid": node_uuid})
+        token = self._passes.issue(node.uuid, passes.SMS)
+        return NodeAddress(node.uuid, node.ip_address, node.http_port, token)
+
+
+class SmsHolder:
+    """The SMS of this process, which asks its fleet in turn."""
+
+    def __init__(self, remote: RemoteObjects, sms: NodeAddress) -> None:
+        self._remote, self._sms = remote, sms
+
+    def find(self, name: str) -> FarObject | None:
+        """The object, None where nobody has it; raises `Unavailable`."""
+        return self._remote.find(self._sms, name)
