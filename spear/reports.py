@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from spear.domain.execution import ExecutionReport
+from spear.domain.holding import HoldingReport
 from spear.domain.instance import InstanceReport
 from spear.domain.task import TaskStatus
 from spear.ports import LogLine
@@ -53,6 +54,10 @@ class Headquarters(Protocol):
         self, execution_id: str, task_id: str, seen: ExecutionReport, *, mode: str
     ) -> Callable[[], bool]:
         """How an execution is; the answer is True when its result need not be told as well."""
+        ...
+
+    def report_object(self, object_id: str, seen: HoldingReport | None, *, node_uuid: str, updated_at_us: int) -> Told:
+        """What the node has of an object, None for nothing any more; an SMS that keeps no such index has no use for it."""
         ...
 
     def report_status(

@@ -13,6 +13,7 @@ from spear.domain import (  # noqa: F401  their topics
     deployment,
     execution,
     file,
+    holding,
     instance,
     mcp_server,
     node,

@@ -12,6 +12,7 @@ from spear.projections import (
     backends,
     deployments,
     executions,
+    holdings,
     instances,
     mcp_servers,
     nodes,
@@ -36,13 +37,14 @@ TABLES: tuple[Table[Any], ...] = (
     objects.OBJECTS,
     objects.FILES,
     objects.BLOBS,
+    holdings.HOLDINGS,
     tokens.TOKENS,
     backends.BACKENDS,
     mcp_servers.MCP_SERVERS,
     deployments.DEPLOYMENTS,
     revisions.REVISIONS,
 )
-_MODULES = (nodes, executions, instances, tasks, objects, tokens, backends, mcp_servers, deployments)
+_MODULES = (nodes, executions, instances, tasks, objects, holdings, tokens, backends, mcp_servers, deployments)
 
 
 @cache

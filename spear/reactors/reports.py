@@ -7,12 +7,16 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from spear.domain.execution import FINAL, Execution, ExecutionReport, ExecutionStatus
+from spear.domain.holding import HoldingReport
 from spear.domain.instance import Instance, InstanceReport, InstanceStatus
+from spear.domain.object import Object
 from spear.domain.task import Task, TaskStatus
 from spear.errors import SpearError, Unavailable
 from spear.events.log import EventLog
+from spear.events.mapper import payload
 from spear.events.record import Recorded
 from spear.ports import Bell, Threads
 from spear.projections.executions import NO_EXIT_CODE, ExecutionRow, get_execution
@@ -22,6 +26,7 @@ from spear.projections.tasks import EXECUTION_ID, result_uri
 from spear.reactors.lines import LATER, LineSender
 from spear.reports import NOT_ITS_OWN, Headquarters, Told
 from spear.services.nodes import OwnNode
+from spear.services.objects import is_result
 
 log = logging.getLogger(__name__)
 _IDLE_S = 60.0
@@ -36,6 +41,7 @@ _ENDS = (
 )
 _FINAL = frozenset(status.value for status in FINAL)
 _END_TOPICS = frozenset(event.TOPIC for event in _ENDS)
+_OBJECT = (Object.ObjectPut.TOPIC, Object.ObjectDeleted.TOPIC)
 _STATUS = {Task.TaskActivated.TOPIC: TaskStatus.ACTIVE, Task.TaskDeactivated.TOPIC: TaskStatus.INACTIVE}
 _TOPICS = (
     Instance.InstanceStarted.TOPIC,
@@ -44,7 +50,9 @@ _TOPICS = (
     Execution.ExecutionStarted.TOPIC,
     *sorted(_END_TOPICS),
     *_STATUS,
+    *_OBJECT,
 )
+_OFTEN = frozenset({"execution", "object"})  # of these a page is told as it is after the last, and many at once
 _SAID = {
     Execution.ExecutionRequested.TOPIC: ExecutionStatus.PENDING,
     Execution.ExecutionStarted.TOPIC: ExecutionStatus.RUNNING,
@@ -83,7 +91,7 @@ class Bookmark:
 
 
 class ReportSender:
-    """Follows the log and reports instances, executions, task status and results; what was told again changes nothing.
+    """Follows the log and reports instances, executions, task status, results and objects; what was told again changes nothing.
 
     An execution's end is told after its log lines. Executions of which a page of the log tells more than one thing are
     reported as they are after the last, and what happens next is awaited for a moment, in which most executions end.
@@ -115,8 +123,10 @@ class ReportSender:
 
     def _tell(self, facts: Sequence[Recorded]) -> None:
         last = {fact.originator_id: fact.position for fact in facts}
-        tell = {"instance": self._instance, "task": self._task, "execution": self._execution}
-        newest = [fact for fact in facts if fact.noun != "execution" or last[fact.originator_id] == fact.position]
+        tell = {
+            "instance": self._instance, "task": self._task, "execution": self._execution, "object": self._object,
+        }  # fmt: skip
+        newest = [fact for fact in facts if fact.noun not in _OFTEN or last[fact.originator_id] == fact.position]
         known = self._send(newest, lambda fact: tell[fact.noun](fact))
         ends = [fact for fact in newest if fact.topic in _END_TOPICS and fact.position not in known]
         self._send(ends, self._result)
@@ -135,7 +145,7 @@ class ReportSender:
             with _refusal_of(fact):
                 if told := tell(fact):
                     under_way.append((fact, told))
-            most = _AT_ONCE if fact.noun == "execution" else 0  # an instance is known before what runs on it
+            most = _AT_ONCE if fact.noun in _OFTEN else 0  # an instance is known before what runs on it
             while len(under_way) > most:
                 settle(*under_way.popleft())
         for fact, told in under_way:
@@ -155,6 +165,18 @@ class ReportSender:
             updated_at_us=fact.time_us,
         )
         return self._sms.report_instance(row.instance_id, row.task_id, seen, runtime=row.runtime, sha256=row.sha256)
+
+    def _object(self, fact: Recorded) -> Told | None:
+        seen = None
+        if fact.topic == Object.ObjectPut.TOPIC:
+            put: Any = payload(fact)
+            if is_result(put.bucket, put.key):
+                return None  # it is where its execution ran, which is told
+            seen = HoldingReport(
+                bucket=put.bucket, key=put.key, version=put.object_version, sha256=put.sha256, size=put.size,
+                content_type=put.content_type, metadata=put.metadata,
+            )  # fmt: skip
+        return self._sms.report_object(fact.originator_id, seen, node_uuid=self._node.uuid, updated_at_us=fact.time_us)
 
     def _task(self, fact: Recorded) -> Told:
         status = _STATUS[fact.topic]

@@ -5,6 +5,7 @@ from spear.domain.node import NodeStatus
 from spear.errands import FarObject, NodeAddress, RemoteObjects
 from spear.errors import Unavailable
 from spear.projections.executions import get_execution
+from spear.projections.holdings import holders_of
 from spear.projections.nodes import get_node
 from spear.projections.reader import Reader
 from spear.protocols import passes
@@ -12,19 +13,25 @@ from spear.services.nodes import OwnNode
 from spear.services.objects import RESULTS_BUCKET
 from spear.services.passes import Passes
 
+_MOST_ASKED = 8
+
 
 class FleetHolders:
-    """The nodes that are registered in this process's own log: the result of an execution is where it ran."""
+    """The nodes of this process's own log: a result is where its execution ran, all else where it was reported."""
 
     def __init__(self, reader: Reader, remote: RemoteObjects, *, own: OwnNode, passes: Passes) -> None:
         self._reader, self._remote, self._own, self._passes = reader, remote, own, passes
 
     def find(self, name: str) -> FarObject | None:
-        """The object, None where nobody has it; raises `Unavailable` when its node cannot be asked."""
-        node_uuid = self._ran(name)
-        if not node_uuid or node_uuid == self._own.uuid:
-            return None
-        return self._remote.find(self._address(node_uuid), name)
+        """The object, None where nobody has it; raises `Unavailable` when its node cannot be asked.
+
+        Of several nodes the one that wrote last is asked; the next one only when that one says that it is gone.
+        """
+        named = (self._ran(name), *holders_of(self._reader, name, most=_MOST_ASKED))
+        for node_uuid in dict.fromkeys(named):
+            if node_uuid not in ("", self._own.uuid) and (found := self._remote.find(self._address(node_uuid), name)):
+                return found
+        return None
 
     def _ran(self, name: str) -> str:
         """The node on which the execution ran of which this would be the result."""

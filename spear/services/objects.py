@@ -1,5 +1,6 @@
 """Objects: put, read, list, references, pins, delete."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -17,6 +18,7 @@ from spear.services.unit import Unit, retrying
 
 RESULTS_BUCKET = "results"
 _LONGEST_NAME = 1024
+_RESULT = re.compile(r"[0-9a-f-]{36}/[0-9a-f-]{36}")
 _UNREADABLE = "\N{REPLACEMENT CHARACTER}"  # what is left of bytes that are not UTF-8
 
 
@@ -28,6 +30,11 @@ def split_name(name: str) -> tuple[str, str]:
     if not bucket or not key or len(name) > _LONGEST_NAME or not name.isprintable() or _UNREADABLE in name:
         raise Invalid.field("key", name, f"key or bucket/key of at most {_LONGEST_NAME} printable characters")
     return bucket, key
+
+
+def is_result(bucket: str, key: str) -> bool:
+    """Whether an object of this name is the output of an execution."""
+    return bucket == RESULTS_BUCKET and _RESULT.fullmatch(key) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +132,8 @@ class Objects:
             return None
         return self._holders.find(full)
 
-    def read_elsewhere(self, name: str) -> bytes | None:
+    def read(self, name: str, found: FarObject) -> bytes:
         """All of it; raises `Unavailable`, `Corrupt`, or `TooLarge` when it is larger than an object may be here."""
-        found = self.elsewhere(name)
-        if found is None:
-            return None
         if found.size > self._limit:
             text = f"object {name}: it has {found.size} bytes, the limit is {self._limit} bytes"
             raise TooLarge(text, details={"limit": self._limit})
@@ -140,8 +144,10 @@ class Objects:
         """The output of an execution that another node ran, or why it cannot be had now; None when it was deleted there."""
         if not row.output_size:
             return b""
+        name = f"{RESULTS_BUCKET}/{row.task_id}/{row.execution_id}"
         try:
-            return self.read_elsewhere(f"{RESULTS_BUCKET}/{row.task_id}/{row.execution_id}")
+            found = self.elsewhere(name)
+            return self.read(name, found) if found else None
         except (Unavailable, Corrupt, TooLarge) as error:
             return error
 

@@ -1,8 +1,10 @@
 """Reports: what nodes say of their instances, executions, results and log lines becomes facts here, each once."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from spear.domain.execution import FINAL, Execution, ExecutionReport
+from spear.domain.holding import Holding, HoldingReport
 from spear.domain.instance import Instance, InstanceReport
 from spear.domain.task import Task
 from spear.domain.token import TokenRole
@@ -73,6 +75,20 @@ class Reports:
             self._forwards.began(
                 origin, str(ident), node_uuid=seen.node_uuid, instance_id=seen.instance_id, start=seen.start
             )
+        return retrying(attempt)
+
+    def object(
+        self, origin: Origin, object_id: UUID, seen: HoldingReport | None, *, node_uuid: str, updated_at_us: int
+    ) -> bool:
+        """Likewise of what a node has of an object, None for nothing: whether the report was taken over."""
+
+        def attempt() -> bool:
+            holding = self._unit.blank_or_loaded(Holding, Holding.ident(node_uuid, object_id))
+            taken = holding.report(node_uuid, seen, at_us=updated_at_us)
+            self._unit.save(origin, holding)
+            return taken
+
+        self._refuse_own(node_uuid)
         return retrying(attempt)
 
     def _refuse_own(self, node_uuid: str) -> None:

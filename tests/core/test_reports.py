@@ -10,6 +10,7 @@ import pytest
 from spear.adapters.storage.logs import FileLogStore
 from spear.adapters.threads import InlineThreads
 from spear.domain.execution import Execution, ExecutionReport, ExecutionStatus
+from spear.domain.object import Object
 from spear.errors import Forbidden, Overloaded, Refused, TooLarge, Unavailable
 from spear.events._bell import ThreadBell
 from spear.ports import Level, LogLine, Stream
@@ -47,6 +48,9 @@ class Sms:
 
     def report_execution(self, execution_id, task_id, seen, *, mode):
         return self._take("execution", execution_id, seen.status.value)
+
+    def report_object(self, object_id, seen, *, node_uuid, updated_at_us):
+        return self._take("object", object_id, seen and (seen.bucket, seen.key, seen.version, seen.size))
 
     def report_status(self, task_id, status, *, node_uuid, updated_at_us, reason):
         return self._take("task", task_id, status.value)
@@ -112,6 +116,22 @@ def test_everything_is_told_in_the_order_of_the_log(tmp_path, sms):
         here.instances.stop(ORIGIN, task.task_id, "idle")
         until(lambda: len(sms.of("task")) == 2)
         assert [status for _, status in sms.of("instance")] == ["idle", "terminated"]
+
+
+def test_of_an_object_the_last_of_a_page_is_told_and_of_a_result_nothing(tmp_path, sms):
+    with node(tmp_path) as here:
+        kept, gone = (Object.ident("b", key) for key in ("kept", "gone"))
+        for key, sizes in (("kept", (1, 2)), ("gone", (3,))):
+            item = Object.blank(Object.ident("b", key))
+            for size in sizes:
+                item.put("b", key, sha256="0" * 64, size=size)
+            if key == "gone":
+                item.delete("old")
+            here.log.commit(item.collect_events(), ORIGIN)
+        with telling(here, sms, tmp_path):
+            ran(here, here.task(), 1)
+            until(lambda: sms.of("result"))
+            assert sms.of("object") == [(str(kept), ("b", "kept", 2, 2)), (str(gone), None)]
 
 
 def test_a_result_that_the_sms_knows_by_the_end_is_not_told_as_well(tmp_path, sms):

@@ -13,6 +13,7 @@ from spear.domain.base import NEXT, UNSTAMPED
 from spear.domain.deployment import Deployment, Phase
 from spear.domain.execution import Execution, ExecutionReport, ExecutionStatus, Start
 from spear.domain.file import File
+from spear.domain.holding import Holding, HoldingReport
 from spear.domain.instance import Instance, InstanceReport, InstanceStatus
 from spear.domain.mcp_server import McpServer, McpServerRecord
 from spear.domain.node import Node, NodeStatus, OutcomeClass, OutcomeReported, ResourcesReported, observations
@@ -39,6 +40,7 @@ class World:
         self.executions: list[Execution] = []
         self.objects: list[Object] = []
         self.files: list[File] = []
+        self.holdings: dict[UUID, Holding] = {}
         self.heard: list[tuple[Instance, Execution]] = []
         self.time_us = 0
         self.tokens = {name: Token.blank(Token.ident(name)) for name in (f"t{seed}-{number}" for number in range(3))}
@@ -238,7 +240,7 @@ class World:
         sha, size, _ = self.content()
         self.files.append(File(id=self.ident(), name="f", content_type="", size=size, sha256=sha))
         return [
-            *self.files[-1].collect_events(), *self.admit(), *self.serve_tools(), *self.deploy(), self.offer(), *self.hear(), *self.hear()
+            *self.files[-1].collect_events(), *self.admit(), *self.serve_tools(), *self.deploy(), self.offer(), *self.hear(), *self.hear(), *self.hold(),
         ]  # fmt: skip
 
     def hear(self) -> Events:
@@ -259,6 +261,18 @@ class World:
         task = self.aside.choice(self.tasks)
         said = task.result("object://r/1", status="failed", completed_at_us=self.time_us, metadata={"a": "b"})
         return [*instance.collect_events(), *execution.collect_events(), said]
+
+    def hold(self) -> Events:
+        """A node says what it has of an object."""
+        name, at_us = f"k{self.aside.randrange(3)}", self.aside.randrange(100)
+        node = str(self.aside.choice(self.nodes).id)
+        ident = Holding.ident(node, Object.ident("b", name))
+        holding = self.holdings.setdefault(ident, Holding.blank(ident))
+        seen = HoldingReport(
+            bucket="b", key=name, version=at_us + 1, sha256="0" * 64, size=at_us, content_type="", metadata={"a": "b"}
+        )
+        holding.report(node, self.aside.choice([seen, seen, None]), at_us=at_us)
+        return holding.collect_events()
 
     def new_heard(self) -> tuple[Instance, Execution]:
         """An instance and an execution that this log hears of."""

@@ -171,6 +171,24 @@ def test_the_streams_of_an_execution_are_reached_through_the_sms(
     client.close()
 
 
+def test_an_object_of_a_node_is_read_at_the_sms_and_at_another_node_by_who_may(
+    sms: Encrypted, nodes: tuple[Node, Node]
+) -> None:
+    one, two = nodes
+    writer, reader, path = (
+        one.new_token("writer", "client"),
+        two.new_token("also", "client"),
+        "/api/v1/objects/b/shared",
+    )
+    assert one.as_(writer, "PUT", path, data=b"shared").status_code == 201
+    eventually(lambda: sms.as_(sms.tokens["client"], "GET", "/api/v1/objects?prefix=b/").json()["objects"])
+    assert sms.as_(sms.tokens["client"], "GET", path).content == b"shared"
+    assert two.as_(reader, "GET", path).content == b"shared"
+    for door in (sms, two):
+        assert door.call("GET", path).status_code == 401
+    assert sms.as_(sms.tokens["node"], "PUT", path, data=b"mine").status_code == 403
+
+
 def test_an_sms_that_was_killed_sends_calls_at_once(sms: Encrypted, nodes: tuple[Node, Node]) -> None:
     task, ident = registered(sms, "hello"), begun(sms, registered(sms, "sleep"), args=["800"])
     sms.kill()
@@ -197,7 +215,9 @@ def test_a_node_lets_nobody_else_in(sms: Encrypted, nodes: tuple[Node, Node], ce
                 Stub(line, function_pb2, "InvocationService", token=token).Invoke(task_id="x")
     own = passes.written(passes.key_of(secret, identity(one)), passes.SMS, 2**31)
     assert one.as_(own, "GET", "/api/v1/tasks").status_code == 401
+    assert one.as_(own, "PUT", "/api/v1/objects/by-a-pass", data=b"x").status_code == 401
     for token, status in ((foreign, 401), (own, 404)):
+        assert one.as_(token, "GET", "/api/v1/objects/nothing?here=true").status_code == status
         path = "/api/v1/executions/0190a0a0-0000-7000-8000-000000000000/streams/ws"
         headers = {**HANDSHAKE, "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="}
         assert one.as_(token, "GET", path, headers=headers).status_code == status

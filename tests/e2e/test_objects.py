@@ -5,14 +5,17 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import requests
 
+from spear.adapters.rpc.generated.spearlet import object_pb2
 from tests.e2e._cut import Between
 from tests.e2e.test_cli import failed, ok, spear
 from tests.e2e.test_forwarding import joined, uuid_of
-from tests.server import Server, eventually
+from tests.rpc._wire import Stub, connected
+from tests.server import Server, events_of, eventually
 
 BIG = bytes(range(256)) * 2000
 Fleet = tuple[Server, Server]
@@ -163,12 +166,91 @@ def test_the_command_downloads_shows_and_describes_results(sms: Server, both: Fl
     assert "not found" in failed(sms, 3, "object", "get", result + "x")
 
 
+def put(node: Server, name: str, content: bytes, **headers: str) -> None:
+    """Write an object at the node."""
+    assert node.call("PUT", f"/api/v1/objects/{name}", data=content, headers=headers).status_code in (200, 201)
+
+
+def listed(sms: Server, prefix: str, **query: object) -> list[tuple[str, int, str]]:
+    """Name, version and node of what is listed there."""
+    found = sms.get("/api/v1/objects", params={"prefix": prefix, **query}).json()["objects"]
+    return [(one["key"], one["version"], one["node_uuid"]) for one in found]
+
+
+def test_an_object_of_a_node_is_listed_at_the_sms_until_it_is_gone(sms: Server, both: Fleet) -> None:
+    one, two = both
+    kind = {"Content-Type": "text/plain", "X-Object-Meta-Colour": "blau grün".encode().decode("latin-1")}
+    put(one, "shelf/a", b"first")
+    put(one, "shelf/a", BIG, **kind)
+    put(two, "shelf/b", b"b")
+    put(sms, "shelf/c", b"c")
+    wanted = [("shelf/a", 2, uuid_of(one)), ("shelf/b", 1, uuid_of(two)), ("shelf/c", 1, "")]
+    eventually(lambda: listed(sms, "shelf/") == wanted)
+    (shown,) = sms.get("/api/v1/objects", params={"prefix": "shelf/a"}).json()["objects"]
+    (own,) = one.get("/api/v1/objects", params={"prefix": "shelf/a"}).json()["objects"]
+    same = ("key", "bucket", "version", "size", "sha256", "content_type", "metadata")
+    assert {name: shown[name] for name in same} == {name: own[name] for name in same}
+    assert (shown["refs"], shown["pinned"], shown["created_at_ms"]) == (None, None, None)
+    assert listed(sms, "shelf/", here="true") == wanted[2:]
+    pages, after = [], ""
+    while page := sms.get("/api/v1/objects", params={"prefix": "shelf/", "limit": 1, "after": after}).json():
+        pages += [one["key"] for one in page["objects"]]
+        if not (after := page["next_after"]):
+            break
+    assert pages == ["shelf/a", "shelf/b", "shelf/c"]
+    one.call("DELETE", "/api/v1/objects/shelf/a")
+    eventually(lambda: listed(sms, "shelf/") == wanted[1:])
+    assert [event["type"] for event in events_of(sms, ["HoldingReported", "HoldingEnded"])][-1] == "HoldingEnded"
+
+
+def test_what_one_node_wrote_every_other_reads_by_rest_and_by_grpc(sms: Server, both: Fleet) -> None:
+    one, two = both
+    kind = {"Content-Type": "text/plain", "X-Object-Meta-Colour": "blau grün".encode().decode("latin-1")}
+    put(one, quote("notes/deep/own ü%20"), BIG, **kind)
+    eventually(lambda: listed(sms, "notes/"))
+    for server in (sms, two):
+        got = server.get(f"/api/v1/objects/{quote('notes/deep/own ü%20')}")
+        assert (got.status_code, got.content) == (200, BIG)
+        assert (got.headers["Content-Type"], got.headers["X-Object-Meta-Colour"]) == (
+            "text/plain", kind["X-Object-Meta-Colour"],
+        )  # fmt: skip
+    with connected(two) as channel:
+        get = Stub(channel, object_pb2, "ObjectService").GetObject
+        found = get(key="notes/deep/own ü%20", include_value=True)
+        assert (found.found, found.object.value, found.object.size) == (True, BIG, len(BIG))
+        assert found.object.metadata == {"colour": "blau grün"}
+        assert get(key="notes/deep/own ü%20").object.value == b""
+        assert get(key="notes/nobody").found is False
+
+
+def test_of_one_name_the_own_object_is_read_and_else_the_one_that_was_written_last(sms: Server, both: Fleet) -> None:
+    one, two = both
+    put(one, "same/name", b"one")
+    eventually(lambda: listed(sms, "same/") == [("same/name", 1, uuid_of(one))])
+    put(two, "same/name", b"two")
+    eventually(lambda: listed(sms, "same/") == [("same/name", 1, uuid_of(two))])
+    read = {server: server.get("/api/v1/objects/same/name").content for server in (sms, one, two)}
+    assert read == {sms: b"two", one: b"one", two: b"two"}
+    two.call("DELETE", "/api/v1/objects/same/name")
+    assert sms.get("/api/v1/objects/same/name").content == b"one"
+    put(sms, "same/name", b"sms")
+    assert sms.get("/api/v1/objects/same/name").content == b"sms"
+    assert listed(sms, "same/") == [("same/name", 1, "")]
+
+
+def two_reads(both: Fleet, name: str) -> list[bytes]:
+    return [node.get(f"/api/v1/objects/{name}").content for node in both]
+
+
 def test_while_its_node_is_away_a_result_is_503_and_says_whose_it_is(
     tmp_path: Path, sms: Server, both: Fleet, echo: str
 ) -> None:
     with joined(tmp_path, sms, "leaves") as node:
         result, uuid = ran(sms, node), uuid_of(node)
+        put(node, "left/behind", b"here")
+        eventually(lambda: listed(sms, "left/") == [("left/behind", 1, uuid)])
         node.stop()
+        assert sms.get("/api/v1/objects/left/behind").json()["details"] == {"node_uuid": uuid}
         for server in (sms, both[1]):
             away = server.get(result)
             assert (away.status_code, away.json()["error"]) == (503, "NODE_UNREACHABLE")
@@ -178,13 +260,15 @@ def test_while_its_node_is_away_a_result_is_503_and_says_whose_it_is(
         assert uuid in spear(sms, "object", "get", result.removeprefix("/api/v1/objects/")).stderr.decode()
         node.start()
         assert sms.get(result).content == BIG
+        assert two_reads(both, "left/behind") == [b"here"] * 2
         assert sms.call("DELETE", f"/api/v1/nodes/{uuid}").status_code == 200
         node.stop()
+        assert listed(sms, "left/") == []
         gone = sms.get(result).json()
         assert gone["details"] == {"node_uuid": uuid} and "not registered" in gone["message"]
 
 
-def test_a_node_whose_sms_is_away_cannot_say(tmp_path: Path) -> None:
+def test_what_was_written_while_the_sms_was_away_is_listed_when_it_is_back_each_once(tmp_path: Path) -> None:
     with Server(tmp_path / "sms", role="sms") as sms, joined(tmp_path, sms, "alone") as node:
         own = "/api/v1/objects/own"
         node.call("PUT", own, data=b"mine")
@@ -192,3 +276,13 @@ def test_a_node_whose_sms_is_away_cannot_say(tmp_path: Path) -> None:
         unknown = node.get("/api/v1/objects/unknown")
         assert (unknown.status_code, unknown.json()["error"]) == (503, "SMS_UNREACHABLE")
         assert node.get(own).content == b"mine"
+        put(node, "later", b"later")
+        sms.start()
+        wanted = [("default/later", 1, uuid_of(node)), ("default/own", 1, uuid_of(node))]
+        eventually(lambda: listed(sms, "default/") == wanted, within_s=20)
+        node.stop()
+        (node.data_dir / "reports_cursor.json").unlink()
+        node.start()
+        put(node, "last", b"last")
+        eventually(lambda: len(listed(sms, "default/")) == 3, within_s=20)
+        assert len(events_of(sms, ["HoldingReported"])) == 3

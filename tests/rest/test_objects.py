@@ -276,7 +276,7 @@ def test_the_list_is_by_name_within_a_prefix_page_by_page(server):
     assert [one["key"] for one in listed(server, prefix="list/a")["objects"]] == ["list/a", "list/a/b"]
     assert set(row(server, "list/a")) == {
         "key", "bucket", "version", "size", "sha256", "content_type", "metadata", "refs", "pinned",
-        "created_at_ms", "updated_at_ms",
+        "created_at_ms", "updated_at_ms", "node_uuid",
     }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from spear.adapters.rpc.generated.sms import (
     mcp_registry_pb2,
     model_deployment_registry_pb2,
     node_pb2,
+    object_registry_pb2,
     placement_pb2,
     task_pb2,
 )
@@ -26,6 +27,7 @@ MOST_STREAMS = 64
 FILES = (
     node_pb2, task_pb2, placement_pb2, events_pb2, execution_pb2, function_pb2, instance_pb2, object_pb2,
     router_filter_pb2, backend_registry_pb2, mcp_registry_pb2, model_deployment_registry_pb2, execution_log_ingest_pb2,
+    object_registry_pb2,
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import grpc
 import pytest
 
 from spear.adapters.rpc.generated.sms import execution_pb2, task_pb2
+from spear.domain.object import Object
 from tests.rpc._wire import refused
 from tests.server import Server, events_of
 
@@ -355,3 +356,83 @@ def test_no_follower_of_tasks_is_told_of_results(stub, tasks, fresh):
     ops = [next(events).headers["topic"] for _ in range(2)]
     events.cancel()
     assert ops == ["task.TaskCreated", "task.TaskActivated"]
+
+
+@pytest.fixture(scope="module")
+def holds(server: Server, stub, nodes):
+    """Report what a node has of an object: whether it was accepted."""
+    report, nodes_known = stub("sms.ObjectRegistryService").ReportObject, set()
+
+    def tell(node_uuid: str, at_us: int, **fields: Any) -> bool:
+        if node_uuid not in nodes_known:
+            nodes_known.add(node_uuid)
+            join(nodes, node_uuid)
+        described = {"bucket": "held", "version": 1, "sha256": "0" * 64, **fields}
+        return bool(report(node_uuid=node_uuid, updated_at_us=at_us, object=described).accepted)
+
+    return tell
+
+
+def held(server: Server, key: str) -> list[tuple[int, str]]:
+    """Version and node of an object as the list has it."""
+    found = server.get("/api/v1/objects", params={"prefix": f"held/{key}"}).json()["objects"]
+    return [(one["version"], one["node_uuid"]) for one in found]
+
+
+def test_what_a_node_has_is_taken_over_once_in_whatever_order_it_is_told(server: Server, stub, holds):
+    node, key = str(uuid4()), str(uuid4())
+    gone = {"node_uuid": node, "object_id": str(Object.ident("held", key))}
+    report = stub("sms.ObjectRegistryService").ReportObject
+    assert [holds(node, T + 2, key=key, version=2) for _ in range(3)] == [True] * 3
+    assert holds(node, T + 1, key=key) is False
+    assert not report(**gone, updated_at_us=T + 1).accepted
+    assert held(server, key) == [(2, node)]
+    assert [report(**gone, updated_at_us=T + 3).accepted for _ in range(2)] == [True] * 2
+    assert holds(node, T + 2, key=key, version=2) is False
+    assert held(server, key) == []
+    assert holds(node, T + 4, key=key, version=3) is True
+    assert held(server, key) == [(3, node)]
+    told = events_of(server, ["HoldingReported", "HoldingEnded"])
+    assert [e["type"] for e in told if e["data"]["node_uuid"] == node] == [
+        "HoldingReported", "HoldingEnded", "HoldingReported"
+    ]  # fmt: skip
+
+
+def test_of_several_nodes_the_last_to_write_is_listed_unless_it_is_removed(server: Server, holds):
+    key, (first, last) = str(uuid4()), (str(uuid4()), str(uuid4()))
+    holds(last, T + 2, key=key, version=7)
+    holds(first, T + 1, key=key, version=9)
+    assert held(server, key) == [(7, last)]
+    assert server.call("DELETE", f"/api/v1/nodes/{last}").status_code == 200
+    assert held(server, key) == [(9, first)]
+
+
+def test_that_an_object_is_gone_of_which_nobody_heard_records_nothing(server: Server, stub):
+    before = len(events_of(server, ["HoldingReported", "HoldingEnded"]))
+    report = stub("sms.ObjectRegistryService").ReportObject
+    assert report(node_uuid=str(uuid4()), object_id=str(uuid4()), updated_at_us=T).accepted
+    assert len(events_of(server, ["HoldingReported", "HoldingEnded"])) == before
+
+
+@pytest.mark.parametrize(
+    ("field", "fields"),
+    [
+        ("key", {"key": ""}),
+        ("bucket", {"bucket": "a/b"}),
+        ("sha256", {"sha256": "x"}),
+        ("version", {"version": 0}),
+        ("size", {"size": -1}),
+        ("content_type", {"content_type": "x" * 300}),
+    ],
+)
+def test_what_can_be_no_object_is_refused_by_its_field(holds, field, fields):
+    with refused(INVALID, field):
+        holds(str(uuid4()), T, **{"key": "k", **fields})
+
+
+def test_this_servers_own_node_has_no_objects_to_report(server: Server, holds, stub):
+    own = (server.data_dir / "node_uuid").read_text()
+    with refused(REFUSED, "nothing to report"):
+        stub("sms.ObjectRegistryService").ReportObject(node_uuid=own, object_id=str(uuid4()), updated_at_us=T)
+    with refused(INVALID, "node_uuid"):
+        stub("sms.ObjectRegistryService").ReportObject(node_uuid="x", object_id=str(uuid4()), updated_at_us=T)

@@ -130,7 +130,7 @@ def test_health_is_told_for_the_server_and_for_each_service(channel):
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
     with refused(grpc.StatusCode.NOT_FOUND):
         health.Check(health_pb2.HealthCheckRequest(service="nobody"), timeout=30)
-    assert len(health.List(health_pb2.HealthListRequest(), timeout=30).statuses) == 17
+    assert len(health.List(health_pb2.HealthListRequest(), timeout=30).statuses) == 18
     watch = health.Watch(health_pb2.HealthCheckRequest(service="nobody"), timeout=30)
     assert next(watch).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
     watch.cancel()
@@ -156,7 +156,7 @@ def described(channel: grpc.Channel) -> set[str]:
 
 def test_reflection_lists_and_describes_every_service(channel):
     listed = services_of(channel)
-    assert len([name for name in listed if name.startswith("sms.")]) == 11
+    assert len([name for name in listed if name.startswith("sms.")]) == 12
     assert {"spearlet.RouterFilterService", "spearlet.ObjectService", "grpc.health.v1.Health"} <= listed
     asked = reflection_pb2.ServerReflectionRequest(file_containing_symbol="sms.TaskService")
     (answer,) = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([asked]), timeout=30)

@@ -23,6 +23,7 @@ from spear.errands import FarObject, NodeAddress
 from spear.errors import Corrupt, SpearError, Unavailable
 
 _DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/]{43}=):")
+_META = META.lower()
 _MOST_ERROR = 64 * 1024
 
 
@@ -48,7 +49,8 @@ class HttpObjects:
         size, digest = told.get("Content-Length", ""), digest_in(told)
         if not digest or not size.isdigit():
             raise self._away(at, "it does not tell the size and the hash of its objects")
-        kept = {key[len(META) :].lower(): plain_text(value) for key, value in told.items() if key.startswith(META)}
+        mine = [(key.lower(), plain_text(value)) for key, value in told.items()]
+        kept = {key.removeprefix(_META): value for key, value in mine if key.startswith(_META)}
         reads = partial(self._open_at, at, path, digest, int(size))
         return FarObject(int(size), digest, told.get("Content-Type", OCTETS), kept, reads)
 

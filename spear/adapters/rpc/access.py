@@ -41,6 +41,7 @@ METHODS: tuple[tuple[str, str, str], ...] = (
     ("sms.ExecutionRegistryService/ReportExecution", "operator itself", "node_uuid"),
     ("sms.ExecutionLogIngestService/AppendExecutionLogs", "operator node", ""),
     ("sms.ExecutionLogIngestService/FinalizeExecutionLogs", "operator node", ""),
+    ("sms.ObjectRegistryService/ReportObject", "operator itself", "node_uuid"),
     ("sms.McpRegistryService/ListMcpServers", "operator node", ""),
     ("sms.McpRegistryService/WatchMcpServers", "operator node", ""),
     ("sms.McpRegistryService/UpsertMcpServer", "operator", ""),

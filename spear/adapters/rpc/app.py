@@ -11,6 +11,7 @@ from spear.adapters.rpc.services.instances import InstanceService
 from spear.adapters.rpc.services.invocations import InvocationService
 from spear.adapters.rpc.services.mcp_servers import McpRegistryService
 from spear.adapters.rpc.services.nodes import NodeService
+from spear.adapters.rpc.services.object_registry import ObjectRegistryService
 from spear.adapters.rpc.services.objects import ObjectService
 from spear.adapters.rpc.services.placement import PlacementService
 from spear.adapters.rpc.services.reports import (
@@ -26,7 +27,7 @@ from spear.services.platform import Platform
 SMS = (
     NodeService, TaskService, PlacementService, EventsService, ExecutionIndexService, RouterFilterService,
     McpRegistryService, BackendRegistryService, ModelDeploymentRegistryService,
-    InstanceRegistryService, ExecutionRegistryService, ExecutionLogIngestService,
+    InstanceRegistryService, ExecutionRegistryService, ExecutionLogIngestService, ObjectRegistryService,
 )  # fmt: skip
 SPEARLET = (ObjectService, InvocationService, ExecutionService, InstanceService)
 

@@ -2,14 +2,18 @@
 
 from collections.abc import Callable, Sequence
 
+from spear.adapters.rpc.calls import Message
 from spear.adapters.rpc.generated.sms import execution_log_ingest_pb2 as lines_pb
 from spear.adapters.rpc.generated.sms import execution_pb2 as pb
+from spear.adapters.rpc.generated.sms import object_registry_pb2 as objects
 from spear.adapters.rpc.generated.sms import task_pb2 as tasks
 from spear.adapters.rpc.services.executions import FUNCTION_NAME
-from spear.adapters.rpc.sms import SmsClient
+from spear.adapters.rpc.sms import NOT_SERVED, SmsClient
 from spear.domain.execution import ExecutionReport
+from spear.domain.holding import HoldingReport
 from spear.domain.instance import InstanceReport
 from spear.domain.task import TaskStatus
+from spear.errors import Unavailable
 from spear.ports import LogLine
 from spear.reports import LogMark, Told
 
@@ -59,6 +63,14 @@ class SmsHeadquarters:
         told = self._sms.begin("ExecutionRegistryService/ReportExecution", request, pb.ReportExecutionResponse)
         return lambda: bool(told().result_known)
 
+    def report_object(self, object_id: str, seen: HoldingReport | None, *, node_uuid: str, updated_at_us: int) -> Told:
+        """What the node has of an object; an SMS of another make, which keeps no such index, is not told."""
+        request = objects.ReportObjectRequest(
+            node_uuid=node_uuid, object_id=object_id, updated_at_us=updated_at_us, object=_described(seen)
+        )
+        told = self._sms.begin("ObjectRegistryService/ReportObject", request, objects.ReportObjectResponse)
+        return lambda: _if_served(told)
+
     def report_status(
         self, task_id: str, status: TaskStatus, *, node_uuid: str, updated_at_us: int, reason: str
     ) -> Told:
@@ -105,6 +117,24 @@ class SmsHeadquarters:
         request = lines_pb.FinalizeExecutionLogsRequest(execution_id=execution_id)
         method = "ExecutionLogIngestService/FinalizeExecutionLogs"
         self._sms.call(method, request, lines_pb.FinalizeExecutionLogsResponse)
+
+
+def _described(seen: HoldingReport | None) -> Message | None:
+    if seen is None:
+        return None
+    found: Message = objects.ReportedObject(
+        bucket=seen.bucket, key=seen.key, version=seen.version, size=seen.size, sha256=seen.sha256,
+        content_type=seen.content_type, metadata=seen.metadata,
+    )  # fmt: skip
+    return found
+
+
+def _if_served(told: Callable[[], Message]) -> None:
+    try:
+        told()
+    except Unavailable as error:
+        if error.code != NOT_SERVED:
+            raise
 
 
 def _metadata(seen: ExecutionReport) -> dict[str, str]:

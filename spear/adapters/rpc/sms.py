@@ -22,6 +22,7 @@ from spear.ports import TaskChange
 from spear.services.tokens import ANOTHER_NODE
 
 _CALL_S = 5.0
+NOT_SERVED = "UNIMPLEMENTED"  # the code of an `Unavailable` method
 _OPTIONS = {
     "grpc.keepalive_time_ms": 30_000,
     "grpc.keepalive_timeout_ms": 10_000,
@@ -173,7 +174,7 @@ class SmsClient:
     def _ours(self, method: str, error: Any) -> SpearError:
         code, text = error.code(), f"the SMS at {self._address}: {method}: {error.details()}"
         if code in _LATER:
-            return Unavailable(text)
+            return Unavailable(text, code=NOT_SERVED if code is grpc.StatusCode.UNIMPLEMENTED else None)
         if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
             final = any(word in text for word in ("truncated", "larger than"))
             return TooLarge(text) if final else Overloaded(text)

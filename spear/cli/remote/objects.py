@@ -17,7 +17,7 @@ from spear.cli.remote.paging import listed, takes_pages
 from spear.cli.remote.server import Server
 from spear.cli.remote.transfers import Content, download, takes_target, uploading
 
-_COLUMNS = ("key", "version", "size", "content_type", "refs", "pinned", "updated_at_ms")
+_COLUMNS = ("key", "version", "size", "content_type", "refs", "pinned", "updated_at_ms", "node_uuid")
 _BUCKET = "default"
 _LIKE_ROUTES = ("/refs", "/pin")
 _DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/]{43}=):")

@@ -16,8 +16,8 @@ from spear.adapters.rest.requests import origin, reader, wrote
 from spear.adapters.rest.schemas import TEXTS, Resource, Taken, Text, answer, saying, whole
 from spear.errands import FarObject
 from spear.errors import Invalid
-from spear.projections import objects as views
-from spear.projections.objects import ObjectRow
+from spear.projections.holdings import HoldingRow, list_known
+from spear.projections.objects import ObjectRow, list_objects
 from spear.services.objects import Condition, Written
 from spear.services.platform import Platform
 
@@ -25,18 +25,18 @@ _META_MOST = 4096
 _COUNT_MOST = 1_000_000
 
 
-class ObjectQuery(AsOf):
+class Which(AsOf):
+    """Whose objects: with `here` none but this process's own."""
+
+    here = fields.Boolean(load_default=False, error_messages=saying("true or false"))
+
+
+class ObjectQuery(Which):
     """Which objects, by name: `after` is the `next_after` of the page before."""
 
     prefix = Text(1024, load_default="")
     after = Text(1024, load_default="")
     limit = whole(1, 1000, strict=False, load_default=100)
-
-
-class Which(AsOf):
-    """Whose object: with `here` none but this process's own."""
-
-    here = fields.Boolean(load_default=False, error_messages=saying("true or false"))
 
 
 class Count(Taken):
@@ -56,8 +56,8 @@ Held = answer(
     "ObjectHeld", success=bool, key=str, version=int, new_ref_count=int, pinned=bool, deleted=bool, position=int
 )
 Listed = answer(
-    "Object", key=str, bucket=str, version=int, size=int, sha256=str, content_type=str, metadata=TEXTS, refs=int,
-    pinned=bool, created_at_ms=int, updated_at_ms=int,
+    "Object", key=str, bucket=str, version=int, size=int, sha256=str, content_type=str, metadata=TEXTS,
+    refs=int | None, pinned=bool | None, created_at_ms=int | None, updated_at_ms=int, node_uuid=str,
 )  # fmt: skip
 ObjectList = answer("ObjectList", objects=[Listed], next_after=str)
 
@@ -76,6 +76,25 @@ def object_json(row: ObjectRow) -> dict[str, Any]:
         "pinned": row.pinned,
         "created_at_ms": row.created_at_us // 1000,
         "updated_at_ms": row.updated_at_us // 1000,
+        "node_uuid": "",
+    }
+
+
+def _held_json(row: HoldingRow) -> dict[str, Any]:
+    """An object of a node, which alone knows its references."""
+    return {
+        "key": row.name,
+        "bucket": row.bucket,
+        "version": row.version,
+        "size": row.size,
+        "sha256": row.sha256,
+        "content_type": row.content_type,
+        "metadata": row.metadata,
+        "refs": None,
+        "pinned": None,
+        "created_at_ms": None,
+        "updated_at_ms": row.reported_at_us // 1000,
+        "node_uuid": row.node_uuid,
     }
 
 
@@ -142,12 +161,14 @@ def make(platform: Platform) -> Resource:
     @api.get("")
     @api.query(ObjectQuery)
     @api.answers(ObjectList)
-    def list_objects(query: dict[str, Any]) -> Any:
-        """Objects by key."""
+    def listed(query: dict[str, Any]) -> Any:
+        """Objects by key; with `node_uuid` those that a node reported, but for results."""
         seen = reader(platform)
         query.pop("as_of", None)
-        rows, next_after = views.list_objects(seen, **query)
-        return {"objects": [object_json(row) for row in rows], "next_after": next_after}
+        found: Any = list_objects if query.pop("here") else list_known
+        rows, next_after = found(seen, **query)
+        shown = [_held_json(row) if isinstance(row, HoldingRow) else object_json(row) for row in rows]
+        return {"objects": shown, "next_after": next_after}
 
     @api.put("/<path:key>")
     @content.takes_bytes(api)

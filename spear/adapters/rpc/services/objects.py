@@ -10,6 +10,7 @@ from spear.adapters.rpc.calls import Asked, Message
 from spear.adapters.rpc.checks import number, seconds, text, text_map
 from spear.adapters.rpc.generated.spearlet import object_pb2 as pb
 from spear.domain.object import DEFAULT_BUCKET
+from spear.errands import FarObject
 from spear.errors import NotFound, PreconditionFailed, Refused, TooLarge
 from spear.projections import objects as views
 from spear.projections.objects import ObjectRow
@@ -92,11 +93,19 @@ class ObjectService:
     def get_object(self, request: Message, asked: Asked) -> Message:
         """An object, with its value if that is asked for."""
         try:
-            row = self._objects.get(request.key)
-        except NotFound as error:
+            far = self._objects.elsewhere(request.key)
+            if far:
+                found = self._far_message(request.key, far, request.include_value)
+            else:
+                found = self._message(self._objects.get(request.key), request.include_value)
+        except (NotFound, TooLarge) as error:
             return pb.GetObjectResponse(found=False, message=_said(error))
-        found = self._message(row, request.include_value)
         return pb.GetObjectResponse(found=True, object=found, message="Object retrieved successfully")
+
+    def _far_message(self, key: str, far: FarObject, with_value: bool) -> Message:
+        """An object of another process, which alone knows its times and references."""
+        value = self._objects.read(key, far) if with_value else b""
+        return pb.Object(key=key, value=value, size=far.size, metadata=far.metadata)
 
     def _message(self, row: ObjectRow, with_value: bool) -> Message:
         value = self._contents.read(self._objects.content(row)) if with_value else b""
