@@ -15,6 +15,8 @@ from spear.services.nodes import OwnNode
 from spear.services.passes import Passes
 from spear.services.tokens import Tokens
 
+NODE_PATIENCE_S = 5.0  # an SMS that waits for a node is waited for longer
+
 
 def is_open(config: Config, address: Address) -> bool:
     """Whether nobody needs a token at this address."""
@@ -54,10 +56,12 @@ def passes_of(config: Config, data: Path, clock: Clock) -> Passes:
 def holders_of(config: Config, reader: Reader, *, own: OwnNode, passes: Passes) -> Holders | None:
     """Who has the objects that this process lacks; None for a SPEARlet without an SMS."""
     if config.role is not Role.SPEARLET:
-        nodes = HttpObjects(here=True, code="NODE_UNREACHABLE", tls=shown_to_nodes(config)[1])
+        nodes = HttpObjects(
+            here=True, code="NODE_UNREACHABLE", patience_s=NODE_PATIENCE_S, tls=shown_to_nodes(config)[1]
+        )
         return FleetHolders(reader, nodes, own=own, passes=passes)
     if not config.spearlet.connect:
         return None
     (token, tls), address = shown_to_sms(config), config.spearlet.sms_http_addr
-    sms = HttpObjects(here=False, code="SMS_UNREACHABLE", tls=tls)
+    sms = HttpObjects(here=False, code="SMS_UNREACHABLE", patience_s=3 * NODE_PATIENCE_S, tls=tls)
     return SmsHolder(sms, NodeAddress("", address.host, address.port, token))

@@ -116,21 +116,20 @@ class Objects:
             row = views.get_object(self._reader, name)
             condition.check(row.version if row else 0)
 
-    def get(self, name: str, *, reader: Reader | None = None) -> ObjectRow:
-        """The live version (or the one that `reader` sees); raises `NotFound`."""
-        bucket, key = split_name(name)
-        row = views.get_object(reader or self._reader, f"{bucket}/{key}")
+    def look(self, name: str, *, reader: Reader | None = None) -> ObjectRow | None:
+        """The live version that this process has (or had, as `reader` sees it), None for none."""
+        return views.get_object(reader or self._reader, "/".join(split_name(name)))
+
+    def get(self, name: str) -> ObjectRow:
+        """The live version that this process has; raises `NotFound`."""
+        row = self.look(name)
         if row is None:
             raise NotFound.noun("object", name)
         return row
 
     def elsewhere(self, name: str) -> FarObject | None:
         """An object that this process lacks, as who has it has it; None where nobody is known. Raises `Unavailable`."""
-        bucket, key = split_name(name)
-        full = f"{bucket}/{key}"
-        if self._holders is None or views.get_object(self._reader, full):
-            return None
-        return self._holders.find(full)
+        return self._holders.find("/".join(split_name(name))) if self._holders else None
 
     def read(self, name: str, found: FarObject) -> bytes:
         """All of it; raises `Unavailable`, `Corrupt`, or `TooLarge` when it is larger than an object may be here."""

@@ -16,6 +16,7 @@ from spear.domain.base import _CREATORS, TOPICS, named
 from spear.domain.deployment import Deployment
 from spear.domain.execution import Execution
 from spear.domain.file import File
+from spear.domain.holding import Holding
 from spear.domain.instance import Instance
 from spear.domain.mcp_server import McpServer
 from spear.domain.node import Heartbeat, Node, OutcomeReported, ResourcesReported
@@ -27,7 +28,7 @@ from spear.events.mapper import domain_event, pend
 from spear.events.record import Recorded
 
 ID = UUID(int=7)
-AGGREGATES = [Deployment, Endpoint, Execution, File, Instance, McpServer, Node, Object, Task, Token]
+AGGREGATES = [Deployment, Endpoint, Execution, File, Holding, Instance, McpServer, Node, Object, Task, Token]
 CREATED = [kind for kind in AGGREGATES if kind in _CREATORS]
 OBSERVED = {
     BackendsReported,

@@ -64,8 +64,9 @@ def header_text(value: str) -> str:
 
 
 def plain_text(value: str) -> str:
-    """A header's text as one of our own servers wrote it: UTF-8 as it is."""
-    return _utf8(value.encode("latin-1"))
+    """A header's text as one of our own servers wrote it: UTF-8 as it is; "" for what none of ours writes."""
+    text = _utf8(value.encode("latin-1"))
+    return text if text.isprintable() else ""
 
 
 def _utf8(data: bytes) -> str:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import msgspec
 
 from spear.adapters.rest.content import META, OCTETS, plain_text
-from spear.adapters.rest.dialing import PATIENCE_S, USUAL_PORT
+from spear.adapters.rest.dialing import USUAL_PORT
 from spear.config import Address
 from spear.errands import FarObject, NodeAddress
 from spear.errors import Corrupt, SpearError, Unavailable
@@ -28,10 +28,13 @@ _MOST_ERROR = 64 * 1024
 
 
 class HttpObjects:
-    """Asks over `tls` if that is given; `here` asks for what who is asked has itself, so that nobody asks in a circle."""
+    """Asks over `tls` if that is given; `here` asks for what who is asked has itself, so that nobody asks in a circle.
 
-    def __init__(self, *, here: bool, code: str, tls: ssl.SSLContext | None = None) -> None:
-        self._query, self._code, self._tls = "?here=true" if here else "", code, tls
+    Who is silent for `patience_s` cannot be asked, which is told with the `code`.
+    """
+
+    def __init__(self, *, here: bool, code: str, patience_s: float, tls: ssl.SSLContext | None = None) -> None:
+        self._query, self._code, self._patience_s, self._tls = "?here=true" if here else "", code, patience_s, tls
 
     def find(self, at: NodeAddress, name: str) -> FarObject | None:
         """The object that the process whose HTTP answers there has under this name; None for none. Raises `Unavailable`."""
@@ -52,7 +55,8 @@ class HttpObjects:
         mine = [(key.lower(), plain_text(value)) for key, value in told.items()]
         kept = {key.removeprefix(_META): value for key, value in mine if key.startswith(_META)}
         reads = partial(self._open_at, at, path, digest, int(size))
-        return FarObject(int(size), digest, told.get("Content-Type", OCTETS), kept, reads)
+        kind = told.get("Content-Type", "")
+        return FarObject(int(size), digest, kind if kind.isprintable() and kind else OCTETS, kept, reads)
 
     @contextmanager
     def _open_at(self, at: NodeAddress, path: str, digest: str, size: int, first: int) -> Iterator[BinaryIO]:
@@ -77,8 +81,8 @@ class HttpObjects:
         except ValueError:
             pass  # a host's name
         if self._tls is None:
-            return HTTPConnection(at.host, at.port, timeout=PATIENCE_S)
-        return HTTPSConnection(at.host, at.port, timeout=PATIENCE_S, context=self._tls)
+            return HTTPConnection(at.host, at.port, timeout=self._patience_s)
+        return HTTPSConnection(at.host, at.port, timeout=self._patience_s, context=self._tls)
 
     def _asked(
         self, connection: HTTPConnection, at: NodeAddress, method: str, path: str, *, first: int = 0

@@ -15,7 +15,7 @@ from spear.adapters.rest.paging import AsOf
 from spear.adapters.rest.requests import origin, reader, wrote
 from spear.adapters.rest.schemas import TEXTS, Resource, Taken, Text, answer, saying, whole
 from spear.errands import FarObject
-from spear.errors import Invalid
+from spear.errors import Invalid, NotFound
 from spear.projections.holdings import HoldingRow, list_known
 from spear.projections.objects import ObjectRow, list_objects
 from spear.services.objects import Condition, Written
@@ -193,14 +193,15 @@ def make(platform: Platform) -> Resource:
     @content.answers_parts(api)
     def get(query: dict[str, Any], key: str) -> Response:
         """An object's content, whole or a range of it; of one that another process has, the ETag is its hash."""
-        seen, asked_here = reader(platform), query["here"] or "as_of" in g
-        far = None if asked_here else service.elsewhere(key)
-        if far:
-            source, tag, kind = content.Source(far.size, far.open_at), far.sha256, far.content_type
-            return content.answer(source, etag=tag, content_type=kind, extra=_headers(key, far))
-        row = service.get(key, reader=seen)
-        source, tag = content.kept(platform.contents, service.content(row)), str(row.version)
-        return content.answer(source, etag=tag, content_type=row.content_type, extra=_headers(row.key, row))
+        row = service.look(key, reader=reader(platform))
+        found = row or (None if query["here"] or "as_of" in g else service.elsewhere(key))
+        if found is None:
+            raise NotFound.noun("object", key)
+        if isinstance(found, FarObject):
+            source, tag = content.Source(found.size, found.open_at), found.sha256
+        else:
+            source, tag = content.kept(platform.contents, service.content(found)), str(found.version)
+        return content.answer(source, etag=tag, content_type=found.content_type, extra=_headers(key, found))
 
     @api.delete("/<path:key>")
     @api.query(Force)

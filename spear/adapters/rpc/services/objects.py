@@ -93,11 +93,12 @@ class ObjectService:
     def get_object(self, request: Message, asked: Asked) -> Message:
         """An object, with its value if that is asked for."""
         try:
-            far = self._objects.elsewhere(request.key)
+            row = self._objects.look(request.key)
+            far = None if row else self._objects.elsewhere(request.key)
             if far:
                 found = self._far_message(request.key, far, request.include_value)
             else:
-                found = self._message(self._objects.get(request.key), request.include_value)
+                found = self._message(row or self._objects.get(request.key), request.include_value)
         except (NotFound, TooLarge) as error:
             return pb.GetObjectResponse(found=False, message=_said(error))
         return pb.GetObjectResponse(found=True, object=found, message="Object retrieved successfully")
