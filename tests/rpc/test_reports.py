@@ -375,7 +375,7 @@ def holds(server: Server, stub, nodes):
 
 def held(server: Server, key: str) -> list[tuple[int, str]]:
     """Version and node of an object as the list has it."""
-    found = server.get("/api/v1/objects", params={"prefix": f"held/{key}"}).json()["objects"]
+    found = server.get("/api/v1/objects", params={"prefix": f"held/{key}", "limit": 1}).json()["objects"]
     return [(one["version"], one["node_uuid"]) for one in found]
 
 
