@@ -1,12 +1,15 @@
 """A real server process for tests: started on free loopback ports, spoken to over HTTP, ended by its pid."""
 
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from random import Random
 from typing import Any, Self
 
 import requests
@@ -15,11 +18,17 @@ ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "samples" / "build"
 
 
+_PROCESS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
+_CHANCE = Random()
+_PORTS = range(10_000 + _PROCESS * 5_000, 15_000 + _PROCESS * 5_000)  # below those that the kernel gives to connections
+
+
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on now, and that nobody else takes while a server is down."""
+    while True:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port := _CHANCE.choice(_PORTS)))
+            return port
 
 
 class Server:

@@ -14,15 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.server import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 LAST_LINE = "Serving until Ctrl-C.\n"
 OUTER_MAKE = {"MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"}
 ENVIRONMENT = {key: os.environ[key] for key in os.environ.keys() - OUTER_MAKE}
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 @pytest.fixture

@@ -65,10 +65,12 @@ def level(sms: Server, standby: Server) -> int:
     return int(ready(sms)["head"])
 
 
-def log_of(server: Server) -> tuple[bytes, list[Any]]:
+def log_of(server: Server, *, until: int = 2**62) -> tuple[bytes, list[Any]]:
     """What the file holds: the log's id, and every row as it is stored."""
     with closing(ApswRecorder(server.data_dir / "sms.db", read_only=True)) as recorder:
-        return recorder.value("SELECT id FROM identity"), recorder.query("ORDER BY position")
+        return recorder.value("SELECT id FROM identity"), recorder.query(
+            "WHERE position <= ? ORDER BY position", (until,)
+        )
 
 
 def nodes(server: Server, **query: Any) -> Any:

@@ -10,9 +10,11 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
+from spear.adapters.rpc.generated.sms import object_registry_pb2
 from spear.domain.base import TOPICS
 from spear.events import mapper  # noqa: F401  every event registers its topic
 from tests.rest._server import SAMPLES, listening, serving
+from tests.rpc._wire import Stub, connected
 from tests.server import eventually
 
 
@@ -32,7 +34,17 @@ def server(tmp_path_factory):
         assert found.post("/tokens", json={"name": "t", "role": "client"}).ok
         task = next(event for event in found.get("/events", params={"type": "TaskCreated"}).json()["events"])["id"]
         assert found.post("/placement/invocations/place", json={"request_id": "r", "task_id": task}).ok
+        report_an_object(found)
         yield found
+
+
+def report_an_object(server):
+    """As another node does."""
+    node = server.post("/nodes", json={"ip_address": "127.0.0.1", "port": 1}).json()["node_uuid"]
+    held = {"bucket": "b", "key": "afar", "version": 1, "sha256": "0" * 64}
+    with connected(server) as channel:
+        registry = Stub(channel, object_registry_pb2, "ObjectRegistryService")
+        assert registry.ReportObject(node_uuid=node, updated_at_us=1, object=held).accepted
 
 
 def page(server, **query):
