@@ -19,7 +19,7 @@ from spear.projections.registry import TABLES, fingerprint, folds
 from spear.projections.tables import R, Sheets, Table
 
 _PAGE = 1000  # few enough to be still in the processor's cache when they are folded
-_TOGETHER = 25  # pages that are committed at once
+_TOGETHER = 50  # pages that are committed at once
 Progress = Callable[[int, int], None]
 _LIVE = ("journal_mode=WAL", "synchronous=NORMAL", "wal_autocheckpoint=4000")
 _REBUILDING = ("journal_mode=OFF", "synchronous=OFF", "cache_size=-200000")
