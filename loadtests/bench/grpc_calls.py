@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def _node(server: Server) -> str:
-    return str(server.post("/api/v1/nodes", json={"ip_address": "10.0.0.1", "port": 50052}).json()["node_uuid"])
+    return str(server.post("/api/v1/nodes", json={"ip_address": "127.0.0.9", "port": 50052}).json()["node_uuid"])
 
 
 def _rate(port: int, method: str, requests: Sequence[bytes], expected: bytes, clients: int) -> float:

@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def _register(server: Server) -> str:
-    answer = server.post("/api/v1/nodes", json={"ip_address": "10.0.0.1", "port": 50052})
+    answer = server.post("/api/v1/nodes", json={"ip_address": "127.0.0.9", "port": 50052})
     return str(answer.json()["node_uuid"])
 
 

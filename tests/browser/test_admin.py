@@ -56,7 +56,7 @@ def test_an_execution_says_where_it_ran_and_why(page: Page, admin: str, server: 
 
 
 def test_a_drained_node_is_said_to_be_drained(page: Page, admin: str, server: Server) -> None:
-    body = {"ip_address": "10.0.0.9", "port": 50052, "metadata": {"name": "mill"}}
+    body = {"ip_address": "127.0.0.9", "port": 50052, "metadata": {"name": "mill"}}
     uuid = server.post("/api/v1/nodes", json=body).json()["node_uuid"]
     server.post(f"/api/v1/nodes/{uuid}/drain", json={"reason": "a new kernel"})
     page.goto(admin)

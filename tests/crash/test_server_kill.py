@@ -45,7 +45,7 @@ def client(server: Server, task: str, acknowledged: Acknowledged, stop: threadin
 
 def one_round(session: requests.Session, url: str, task: str, acknowledged: Acknowledged) -> None:
     """A node, a heartbeat, an object and an execution."""
-    node = {"ip_address": "10.1.1.1", "port": 7}
+    node = {"ip_address": "127.0.0.9", "port": 7}
     uuid = acknowledged.saw(session.post(f"{url}/api/v1/nodes", json=node, timeout=10)).json()["node_uuid"]
     acknowledged.nodes.append(uuid)
     acknowledged.saw(session.post(f"{url}/api/v1/nodes/{uuid}/heartbeat", timeout=10))

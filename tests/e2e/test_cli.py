@@ -24,7 +24,7 @@ from tests.e2e._cut import Between
 from tests.server import ROOT, SAMPLES, Server, events_of, eventually, free_port
 
 SPEAR = str(ROOT / "bin" / "spear")
-NODE = {"ip_address": "10.0.0.7", "port": 50052, "http_port": 8081}
+NODE = {"ip_address": "127.0.0.9", "port": 50052, "http_port": 8081}
 BIG = bytes(range(256)) * 4096
 NOWHERE = "00000000-0000-4000-8000-000000000000"
 

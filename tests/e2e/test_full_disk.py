@@ -10,7 +10,7 @@ import pytest
 from spear.events.verify import verify
 from tests.server import Server, eventually
 
-NODE = {"ip_address": "10.0.0.9", "port": 9}
+NODE = {"ip_address": "127.0.0.9", "port": 9}
 ALONE = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
 MOUNT = 'mount -t tmpfs -o size=32m none "$0" && exec "$@"'
 FULL = """mkdir "$0.small" && mount -t tmpfs -o size=4m none "$0.small" && cp -r "$0/." "$0.small"

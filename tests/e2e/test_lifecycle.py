@@ -18,7 +18,7 @@ from spear.adapters.rpc.generated.sms import node_pb2
 from tests.rpc._wire import Stub, connected, refused
 from tests.server import ROOT, Server, events_of, eventually, free_port
 
-NODE = {"ip_address": "10.0.0.7", "port": 50052, "metadata": {"zone": "a"}}
+NODE = {"ip_address": "127.0.0.9", "port": 50052, "metadata": {"zone": "a"}}
 RUN = ("ExecutionRequested", "InstanceStarted", "ExecutionStarted", "ExecutionCompleted")
 RECORDED = ("NodeRegistered", *RUN, "ObjectPut")
 
@@ -215,7 +215,7 @@ def test_every_request_is_a_log_line_with_its_correlation_id_and_so_are_its_even
         asked("GET", "/api/v1/nodes/nobody", "a-mistake")
         with connected(server) as channel:
             ask = Stub(channel, node_pb2, "NodeService")
-            ask.RegisterNode(node={"ip_address": "h", "port": 1}, sent=(("x-request-id", "a-grpc-node"),))
+            ask.RegisterNode(node={"ip_address": "127.0.0.9", "port": 1}, sent=(("x-request-id", "a-grpc-node"),))
             with refused(grpc.StatusCode.NOT_FOUND):
                 ask.GetNode(uuid="nobody", sent=(("x-request-id", "a-grpc-mistake"),))
         lines = [json.loads(line) for line in server.output().splitlines() if line.startswith("{")]

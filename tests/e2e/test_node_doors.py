@@ -135,7 +135,7 @@ def test_without_a_token_or_with_a_wrong_one_it_does_not_start(tmp_path: Path, s
 
 def test_the_token_of_another_node_joins_nothing(tmp_path: Path, sms: Closed) -> None:
     token = sms.issued("taken", "node")
-    body = {"ip_address": "10.0.0.1", "port": 1}
+    body = {"ip_address": "127.0.0.9", "port": 1}
     assert sms.as_(token, "POST", "/api/v1/nodes", json=body).status_code == 201
     (tmp_path / "token").write_text(token)
     told = refused(joining(tmp_path, sms, "--auto-register", sms_token_path=tmp_path / "token"))

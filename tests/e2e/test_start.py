@@ -10,7 +10,7 @@ import pytest
 
 from tests.server import Server, events_of, eventually
 
-NODE = {"ip_address": "10.0.0.7", "port": 50052}
+NODE = {"ip_address": "127.0.0.9", "port": 50052}
 READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"'
 SMALL = 'mount -t tmpfs -o size=64k none "$0" && exec "$@"'
 
@@ -100,7 +100,7 @@ def test_damaged_views_are_made_again(tmp_path: Path) -> None:
     (data / "views.db").write_bytes(content)
     with Server(data) as server:
         addresses = [node["ip_address"] for node in server.get("/api/v1/nodes").json()["nodes"]]
-        assert "10.0.0.7" in addresses
+        assert "127.0.0.9" in addresses
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import requests
 
 from tests.server import Server
 
-NODE = {"ip_address": "10.0.0.1", "port": 50052, "http_port": 8081, "metadata": {"zone": "a"}}
+NODE = {"ip_address": "127.0.0.9", "port": 50052, "http_port": 8081, "metadata": {"zone": "a"}}
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ class Admin:
     def __init__(self, server: Server) -> None:
         self.server, self.url = server, f"http://127.0.0.1:{server.admin_port}"
         for number in (1, 2, 3):
-            body = {"ip_address": f"10.9.0.{number}", "port": 50000 + number, "metadata": {"name": f"edge-{number}"}}
+            body = {"ip_address": f"127.9.0.{number}", "port": 50000 + number, "metadata": {"name": f"edge-{number}"}}
             server.post("/api/v1/nodes", json=body)
         self.nodes = server.get("/api/v1/nodes").json()["nodes"]
         server.call("PUT", f"/api/v1/nodes/{self.nodes[1]['uuid']}", json={"status": "offline"})
@@ -73,7 +73,7 @@ def test_nodes_have_the_names_that_clients_know(admin: Admin) -> None:
     ("query", "names"),
     [
         ({"q": "EDGE-2"}, {"edge-2"}),
-        ({"q": "10.9.0.3"}, {"edge-3"}),
+        ({"q": "127.9.0.3"}, {"edge-3"}),
         ({"status": "offline"}, {"edge-1"}),
         ({"status": "offline", "q": "edge-2"}, set()),
     ],
@@ -215,7 +215,7 @@ def test_a_new_node_is_in_the_next_snapshot(admin: Admin) -> None:
     with admin.stream("nodes/stream") as answer:
         snapshots = messages(answer)
         before = json.loads(next(snapshots)["data"])["count"]
-        body = {"ip_address": "10.9.9.9", "port": 1}
+        body = {"ip_address": "127.0.0.9", "port": 1}
         uuid = admin.server.post("/api/v1/nodes", json=body).json()["node_uuid"]
         while json.loads(next(snapshots)["data"])["count"] == before:
             pass

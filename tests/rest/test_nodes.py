@@ -32,7 +32,9 @@ def test_a_registered_node_is_online_and_shown_whole(server: Server) -> None:
 
 
 def test_what_may_be_left_out_of_a_node_has_defaults(server: Server) -> None:
-    uuid = done(server.post("/api/v1/nodes", json={"ip_address": "h", "port": 1, "metadata": None}), 201)["node_uuid"]
+    uuid = done(server.post("/api/v1/nodes", json={"ip_address": "127.0.0.9", "port": 1, "metadata": None}), 201)[
+        "node_uuid"
+    ]
     assert (shown(server, uuid)["http_port"], shown(server, uuid)["metadata"]) == (0, {})
 
 

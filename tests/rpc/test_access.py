@@ -18,7 +18,7 @@ from tests.rpc.test_server import described
 from tests.server import ROOT, events_of
 
 ROLES = [role.value for role in TokenRole]
-PLACE = {"ip_address": "10.0.0.1", "port": 1}
+PLACE = {"ip_address": "127.0.0.9", "port": 1}
 UNKNOWN, FORBIDDEN = grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED
 
 

@@ -13,7 +13,7 @@ from tests.rest.conftest import done
 from tests.server import Server, eventually
 
 Act = Callable[[], Any]
-NODE = {"ip_address": "10.0.0.1", "port": 50052, "http_port": 8081, "metadata": {"zone": "a"}}
+NODE = {"ip_address": "127.0.0.9", "port": 50052, "http_port": 8081, "metadata": {"zone": "a"}}
 RESOURCES = {"cpu_usage_percent": 12.5, "total_memory_bytes": 1024, "resource_metadata": {"gpu": "none"}}
 TASK = {
     "name": "both", "version": "1.2", "description": "by two doors", "capabilities": ["chat"], "metadata": {"a": "b"},

@@ -25,7 +25,7 @@ def head(server: Server) -> int:
 
 def test_everything_is_told_once_and_in_the_order_of_the_log(server, follow, nodes):
     before = head(server)
-    uuids = [nodes.RegisterNode(node={"ip_address": "h", "port": 1}).node_uuid for _ in range(40)]
+    uuids = [nodes.RegisterNode(node={"ip_address": "127.0.0.9", "port": 1}).node_uuid for _ in range(40)]
     stream = follow(selector={"all": {}}, after_seq=before, replay_limit=3)
     told = list(islice((event for event in stream if event.resource_id in uuids), 40))
     stream.cancel()
@@ -38,7 +38,7 @@ def test_everything_is_told_once_and_in_the_order_of_the_log(server, follow, nod
 
 def test_a_broken_stream_goes_on_where_it_ended(server, follow, nodes):
     before = head(server)
-    uuids = [nodes.RegisterNode(node={"ip_address": "h", "port": 1}).node_uuid for _ in range(3)]
+    uuids = [nodes.RegisterNode(node={"ip_address": "127.0.0.9", "port": 1}).node_uuid for _ in range(3)]
     selector = {"resource_type": events_pb2.RESOURCE_TYPE_NODE}
     first = follow(selector=selector, after_seq=before)
     seen = [next(first)]
@@ -60,7 +60,7 @@ SELECTORS = {
 def test_an_event_names_the_one_before_it_in_its_stream(server, follow, nodes, fresh, kind):
     before = head(server)
     for _ in range(3):
-        nodes.RegisterNode(node={"uuid": fresh, "ip_address": "h", "port": 1})
+        nodes.RegisterNode(node={"uuid": fresh, "ip_address": "127.0.0.9", "port": 1})
         nodes.DeleteNode(uuid=fresh)
     stream = follow(selector=SELECTORS[kind](fresh), after_seq=before)
     told = list(islice((event for event in stream if event.resource_id == fresh), 6))
@@ -71,7 +71,7 @@ def test_an_event_names_the_one_before_it_in_its_stream(server, follow, nodes, f
 
 def test_a_stream_that_no_filter_of_the_log_is_names_none_before(server, follow, nodes, fresh):
     before = head(server)
-    nodes.RegisterNode(node={"uuid": fresh, "ip_address": "h", "port": 1})
+    nodes.RegisterNode(node={"uuid": fresh, "ip_address": "127.0.0.9", "port": 1})
     stream = follow(selector={"node_uuid": fresh}, after_seq=before)
     assert "previous" not in next(stream).headers
     stream.cancel()
@@ -80,7 +80,7 @@ def test_a_stream_that_no_filter_of_the_log_is_names_none_before(server, follow,
 def test_who_names_the_last_event_learns_that_the_log_is_not_the_one_that_had_it(server, follow, nodes):
     before = head(server)
     for _ in range(3):
-        nodes.RegisterNode(node={"ip_address": "h", "port": 1})
+        nodes.RegisterNode(node={"ip_address": "127.0.0.9", "port": 1})
     stream = follow(selector={"all": {}}, after_seq=before)
     first, second = islice(stream, 2)
     stream.cancel()
@@ -119,7 +119,7 @@ def test_an_event_carries_what_it_is_about(server, follow, invocations):
 
 def test_a_node_that_is_gone_is_told_without_a_payload(server, follow, nodes, fresh):
     before = head(server)
-    nodes.RegisterNode(node={"uuid": fresh, "ip_address": "h", "port": 1})
+    nodes.RegisterNode(node={"uuid": fresh, "ip_address": "127.0.0.9", "port": 1})
     nodes.DeleteNode(uuid=fresh)
     stream = follow(selector={"node_uuid": fresh}, after_seq=before)
     _, deleted = islice(stream, 2)
@@ -172,7 +172,7 @@ def test_what_was_told_before_a_restart_is_told_the_same_after_it(tmp_path):
         told = []
         for _ in range(2):
             with connected(server) as channel:
-                Stub(channel, node_pb2, "NodeService").RegisterNode(node={"ip_address": "h", "port": 1})
+                Stub(channel, node_pb2, "NodeService").RegisterNode(node={"ip_address": "127.0.0.9", "port": 1})
                 stream = Stub(channel, events_pb2, "EventsService").SubscribeEvents(selector={"stream": "type.node"})
                 told.append([(event.seq, event.event_id) for event in islice(stream, 2)])
                 stream.cancel()

@@ -1,5 +1,7 @@
 """Invocations: how agents end, who leaves before they do, and asking twice."""
 
+from socket import create_server
+
 import grpc
 import pytest
 
@@ -81,16 +83,34 @@ def test_a_caller_that_leaves_ends_the_agent(server, invocations):
     assert fact["actor"] == "grpc"
 
 
-def test_a_caller_that_leaves_the_queue_ends_what_waits(server, invocations):
-    task = server.register("sleep", config={"limits.concurrency": "1"})
-    first = invocations.Invoke.later(task_id=task)
-    began = running(server, task)["execution_id"]
-    second = invocations.Invoke.later(task_id=task)
-    eventually(lambda: len(of_task(server, task)) == 2)
-    second.cancel()
-    eventually(lambda: [e["status"] for e in of_task(server, task)] == ["cancelled", "running"])
-    assert server.post(f"/api/v1/executions/{began}/terminate").status_code == 200
-    assert first.result().status == TERMINATED
+def test_a_caller_that_leaves_the_queue_ends_what_waits(tmp_path):
+    with Server(tmp_path / "data") as alone, connected(alone) as channel:  # no other node that could take it
+        invoke = Stub(channel, pb, "InvocationService").Invoke
+        task = alone.register("sleep", config={"limits.concurrency": "1"})
+        first = invoke.later(task_id=task)
+        began = running(alone, task)["execution_id"]
+        second = invoke.later(task_id=task)
+        eventually(lambda: len(of_task(alone, task)) == 2)
+        second.cancel()
+        eventually(lambda: [e["status"] for e in of_task(alone, task)] == ["cancelled", "running"])
+        assert alone.post(f"/api/v1/executions/{began}/terminate").status_code == 200
+        assert first.result().status == TERMINATED
+
+
+def test_a_caller_that_leaves_ends_what_another_node_has_not_taken(tmp_path):
+    with Server(tmp_path / "data") as near, connected(near) as channel, create_server(("127.0.0.1", 0)) as silent:
+        body = {"ip_address": "127.0.0.1", "port": silent.getsockname()[1]}
+        assert near.post("/api/v1/nodes", json=body).status_code == 201
+        invoke = Stub(channel, pb, "InvocationService").Invoke
+        task = near.register("sleep", config={"limits.concurrency": "1"})
+        first = invoke.later(task_id=task)
+        running(near, task)
+        second = invoke.later(task_id=task)
+        eventually(lambda: len(of_task(near, task)) == 2)
+        second.cancel()
+        eventually(lambda: [e["status"] for e in of_task(near, task)] == ["cancelled", "running"])
+        assert events_of(near, ["ExecutionSpilled"], noun="execution", ident=of_task(near, task)[0]["execution_id"])
+        first.cancel()
 
 
 def test_the_end_of_an_asynchronous_call_does_not_end_the_agent(server, invocations, executions):

@@ -13,7 +13,7 @@ from tests.server import Server, events_of
 
 INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
 STALE = grpc.StatusCode.FAILED_PRECONDITION
-NODE = {"ip_address": "10.0.0.1", "port": 50052}
+NODE = {"ip_address": "127.0.0.9", "port": 50052}
 STDIO = {"transport": mcp_pb.MCP_TRANSPORT_STDIO, "stdio": {"command": "npx", "args": ["-y", "tools"]}}
 HTTP = {"transport": mcp_pb.MCP_TRANSPORT_STREAMABLE_HTTP, "http": {"url": "https://tools.example/mcp"}}
 BACKEND = {

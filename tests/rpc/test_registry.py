@@ -7,14 +7,14 @@ from spear.adapters.rpc.generated.sms import task_pb2
 from tests.rpc._wire import refused
 from tests.server import Server, events_of
 
-NODE = {"ip_address": "10.0.0.1", "port": 50052}
+NODE = {"ip_address": "127.0.0.9", "port": 50052}
 INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
 
 
 def test_a_node_keeps_the_uuid_that_it_brings(nodes, fresh):
     assert nodes.RegisterNode(node={**NODE, "uuid": fresh.upper(), "status": "online"}).node_uuid == fresh
     shown = nodes.GetNode(uuid=fresh).node
-    assert (shown.ip_address, shown.status, shown.port) == ("10.0.0.1", "online", 50052)
+    assert (shown.ip_address, shown.status, shown.port) == ("127.0.0.9", "online", 50052)
 
 
 def test_a_node_that_registers_again_is_the_same_node_where_it_is_now(server: Server, nodes, fresh):
@@ -154,7 +154,7 @@ def test_a_pinned_task_is_placed_on_its_node_until_that_fails(stub, nodes, tasks
     nodes.RegisterNode(node={**NODE, "uuid": fresh, "metadata": {"a": "b"}})
     task_id = tasks.RegisterTask(name="p", node_uuid=fresh).task_id
     (found,) = placement.PlaceInvocation(request_id="r", task_id=task_id, labels={"a": "b"}).candidates
-    assert (found.node_uuid, found.ip_address, found.port) == (fresh, "10.0.0.1", 50052)
+    assert (found.node_uuid, found.ip_address, found.port) == (fresh, "127.0.0.9", 50052)
     said = {"decision_id": "d", "request_id": "r", "task_id": task_id, "node_uuid": fresh}
     assert placement.ReportInvocationOutcome(**said, outcome_class=3).accepted
     assert not placement.PlaceInvocation(request_id="r", task_id=task_id).candidates

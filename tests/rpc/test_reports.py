@@ -48,7 +48,7 @@ def ran() -> dict[str, Any]:
 
 def join(nodes: Any, uuid: str) -> None:
     """Register a node under this uuid."""
-    nodes.RegisterNode(node={"uuid": uuid, "ip_address": "10.0.0.1", "port": 1})
+    nodes.RegisterNode(node={"uuid": uuid, "ip_address": "127.0.0.9", "port": 1})
 
 
 def shown(server: Server, ran: dict[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def raw(channel: grpc.Channel, method: str, data: bytes) -> bytes:
 def test_calls_go_on_side_by_side(server, nodes, invocations):
     sleeper = server.register("sleep", config={"limits.concurrency": "8"})
     runs = [invocations.Invoke.later(task_id=sleeper) for _ in range(8)]
-    registered = [nodes.RegisterNode.later(node={"ip_address": "10.0.0.1", "port": 1}) for _ in range(64)]
+    registered = [nodes.RegisterNode.later(node={"ip_address": "127.0.0.9", "port": 1}) for _ in range(64)]
     assert all(call.result().success for call in registered)
     listed = {"task_id": sleeper, "status": "running"}
     asked = eventually(lambda: (e := server.get("/api/v1/executions", params=listed).json()["executions"])[7:] and e)
@@ -45,7 +45,7 @@ def test_calls_go_on_side_by_side(server, nodes, invocations):
 def test_a_stream_gives_way_to_other_calls(stub, nodes):
     stream = stub("sms.EventsService").SubscribeEvents(**EVERYTHING)
     first = next(stream)
-    uuid = nodes.RegisterNode(node={"ip_address": "10.0.0.9", "port": 9}).node_uuid
+    uuid = nodes.RegisterNode(node={"ip_address": "127.0.0.9", "port": 9}).node_uuid
     assert next(event for event in stream if event.resource_id == uuid).seq > first.seq
     stream.cancel()
 
@@ -112,13 +112,13 @@ def test_noise_on_the_port_is_survived(server, nodes):
 
 def test_events_by_this_door_carry_its_name_and_the_callers_request_id(server, nodes, fresh):
     wanted = f"test-{fresh}"
-    nodes.RegisterNode(node={"uuid": fresh, "ip_address": "h", "port": 1}, sent=(("x-request-id", wanted),))
+    nodes.RegisterNode(node={"uuid": fresh, "ip_address": "127.0.0.9", "port": 1}, sent=(("x-request-id", wanted),))
     (event,) = events_of(server, ["NodeRegistered"], noun="node", ident=fresh)
     assert (event["actor"], event["correlation"]) == ("grpc", wanted)
 
 
 def test_a_request_id_that_is_no_plain_word_is_replaced(server, nodes, fresh):
-    nodes.RegisterNode(node={"uuid": fresh, "ip_address": "h", "port": 1}, sent=(("x-request-id", "a b" * 99),))
+    nodes.RegisterNode(node={"uuid": fresh, "ip_address": "127.0.0.9", "port": 1}, sent=(("x-request-id", "a b" * 99),))
     (event,) = events_of(server, ["NodeRegistered"], noun="node", ident=fresh)
     assert len(event["correlation"]) == 32
 

@@ -29,6 +29,7 @@ _OPTIONS = {
     "grpc.initial_reconnect_backoff_ms": 100,
     "grpc.min_reconnect_backoff_ms": 2_000,  # also how long one attempt to connect may take
     "grpc.max_reconnect_backoff_ms": 2_000,
+    "grpc.dns_ares_query_timeout": 2_000,  # 11 s if no name server answers, and a cancelled execution would wait for it
     "grpc.use_local_subchannel_pool": 1,  # else a new channel waits as long as the one before it would
 }
 _NEVER_LEFT = ("failed to connect", "connections to all backends failing", "errors resolving")
