@@ -13,6 +13,7 @@ from flask import Flask
 
 from admin.app import make_admin
 from admin.client import Api
+from spear.abilities import Abilities
 from spear.adapters.bus.server import BusServer
 from spear.adapters.credentials import pem_of
 from spear.adapters.hub import HubBell
@@ -25,8 +26,6 @@ from spear.adapters.rpc.app import make_services
 from spear.adapters.rpc.nodes import NodeClients
 from spear.adapters.rpc.server import RpcServer
 from spear.adapters.rpc.sms import SmsClient
-from spear.adapters.runtimes.config import RuntimeConfig
-from spear.adapters.runtimes.table import RUNTIMES
 from spear.adapters.storage.artifacts import SmsFiles
 from spear.adapters.storage.blobs import FileBlobStore
 from spear.adapters.storage.downloads import Kept
@@ -37,7 +36,6 @@ from spear.config import Address, Config, Role, Tls
 from spear.errors import SpearError, StartupError
 from spear.events.lock import DirectoryLock
 from spear.events.log import EventLog
-from spear.ports import Runtime
 from spear.projections.fleet import Fleet
 from spear.projections.reader import Reader
 from spear.projections.snapshots import Snapshots
@@ -50,6 +48,7 @@ from spear.reactors.reporter import OwnLog, Reporter
 from spear.roles import member, sms, spearlet, standby
 from spear.roles.doors import holders_of, is_open, passes_of, refuse_to_shut_everybody_out, shown_to_nodes, shown_to_sms
 from spear.roles.loops import Loops, loops
+from spear.roles.runtimes import made_for
 from spear.scheduling.placement import LeastUsed
 from spear.services import doors
 from spear.services.content import Contents
@@ -58,6 +57,7 @@ from spear.services.endpoints import Endpoints
 from spear.services.executions import Executions
 from spear.services.files import Files
 from spear.services.forwards import Forwards
+from spear.services.guests import GuestObjects
 from spear.services.guides import FleetGuide, SmsGuide
 from spear.services.instances import Instances
 from spear.services.journeys import Bounds, Guide
@@ -260,16 +260,20 @@ def _platform(
     nodes, placements = Nodes(unit, reader, ids=ids), Placements(unit, base.fleet, ids=ids, clock=clock, node=node)
     tasks = Tasks(unit, reader, ids=ids, source=client)
     files = Files(unit, reader, base.blobs, ids=ids, max_upload_bytes=config.max_upload_bytes)
+    passes = base.passes
+    holders = holders_of(config, reader, own=node, passes=passes)
+    objects = Objects(unit, reader, contents, max_object_size=config.max_object_size, holders=holders)
+    abilities = Abilities(GuestObjects(objects, contents))
+    runtimes = made_for(config, clock=clock, bell=bell, abilities=abilities, stack=stack)
     instances = Instances(
-        unit, reader, runtimes=_runtimes(base, config, stack), artifacts=_artifacts(config, files), ids=ids,
-        clock=clock, bell=bell, node=node,
-    )  # fmt: skip
+        unit, reader, runtimes=runtimes, artifacts=_artifacts(config, files), ids=ids, clock=clock, bell=bell, node=node
+    )
     endings = Endings(unit, contents)
     runs = Runs(
         unit, instances=instances, endings=endings, logs=logs, clock=clock, bell=bell, node=node,
         settings=spearlet.settings(config),
     )  # fmt: skip
-    most, passes = config.executions.max_forwarded, base.passes
+    most = config.executions.max_forwarded
     guide = SmsGuide(client, node, most=most) if client else FleetGuide(placements, nodes, passes)
     alone = config.role is Role.SPEARLET and client is None
     forwards = None if alone else _forwards(base, config, endings, guide, spawn, stack)
@@ -277,7 +281,6 @@ def _platform(
         unit, reader, runs=runs, tasks=tasks, contents=contents, placements=placements, ids=ids, spawn=spawn,
         forwards=forwards,
     )  # fmt: skip
-    holders = holders_of(config, reader, own=node, passes=passes)
     links = NodeStreams(bell, spawn=spawn, tls=shown_to_nodes(config)[1])
     streams = Streams(reader, bell=bell, node=node, links=links, passes=passes, running=runs.has, spawn=spawn)
     timeline = Timeline(base.log, snapshots=base.snapshots, folder=base.data / "as-of", threads=base.threads)
@@ -294,7 +297,7 @@ def _platform(
         nodes=nodes,
         tasks=tasks,
         files=files,
-        objects=Objects(unit, reader, contents, max_object_size=config.max_object_size, holders=holders),
+        objects=objects,
         instances=instances,
         placements=placements,
         runs=runs,
@@ -345,16 +348,6 @@ def _sms(base: Foundation, config: Config, stack: ExitStack) -> SmsClient | None
     return sms
 
 
-def _runtimes(base: Foundation, config: Config, stack: ExitStack) -> dict[str, Runtime]:
-    if config.role is Role.SMS:
-        return {}
-    made: dict[str, Runtime] = {}
-    for kind, runtime in RUNTIMES.items():
-        made[kind] = runtime(RuntimeConfig.of(kind, config), clock=base.clock, bell=base.bell)
-        stack.callback(made[kind].close)
-    return made
-
-
 def _artifacts(config: Config, files: Files) -> SmsFiles:
     if config.spearlet.connect:
         token, tls = shown_to_sms(config)
@@ -368,7 +361,7 @@ def _start_role(platform: Platform, base: Foundation, running: Loops, node: OwnN
     if config.role is not Role.SPEARLET:
         sms.start(platform, running)
     if config.role is not Role.SMS:
-        described = member.described(config)
+        described = member.described(config, runtimes=platform.instances.kinds)
         identity, beat = base.data / "node_uuid", spearlet.learning(platform, base.gate)
         own = OwnLog(platform.nodes, node, identity=identity, offers=described.offers, beat=beat)
         reporting = partial(Reporter, node=node, described=described, measure=Machine(config.data_dir).measure)

@@ -53,6 +53,13 @@ class Bell(Protocol):
         """Between two slices of long work: return when the others had their turn; at once where there is no hub."""
         ...
 
+    def spawn(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Run `work` beside everything else, on the hub if there is one; returns what ends it early.
+
+        Both are callable from any native thread and never block.
+        """
+        ...
+
 
 class Threads(Protocol):
     """Native threads for work that blocks or computes."""
@@ -194,13 +201,16 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class RunSpec:
-    """One run, complete: what to start, with which input, under which limits."""
+    """One run, complete: what to start, with which input, under which limits; `config` is its task's."""
 
     execution_id: str
     input: bytes = b""
     args: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     limits: Limits = Limits()
+    task_id: str = ""
+    config: Mapping[str, str] = field(default_factory=dict)
+    correlation: str = ""
 
 
 class End(StrEnum):
@@ -248,6 +258,11 @@ class Run(Protocol):
 class Instance(Protocol):
     """A prepared sandbox of one executable; runs share nothing but the prepared code."""
 
+    @property
+    def sha256(self) -> str:
+        """The hash of what it runs, in lower-case hex; "" when nobody can tell."""
+        ...
+
     def start(self, spec: RunSpec, logs: LogSink) -> Run:
         """Start one run; it never raises for what the guest does."""
         ...
@@ -257,11 +272,24 @@ class Instance(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """What a task runs: its bytes with their SHA-256 for a runtime that asks, where it is, and what it is called.
+
+    `config` is the task's. `fetch` raises what `Artifacts.fetch` does.
+    """
+
+    fetch: Callable[[], tuple[bytes, str]]
+    uri: str = ""
+    name: str = ""
+    config: Mapping[str, str] = field(default_factory=dict)
+
+
 class Runtime(Protocol):
     """One way to run executables; one row in `RUNTIMES`."""
 
-    def prepare(self, content: bytes, *, sha256: str) -> Instance:
-        """Check and compile; raise `InvalidConfiguration` with the reason when it can never run."""
+    def prepare(self, artifact: Artifact) -> Instance:
+        """Check and make ready; raise `InvalidConfiguration` with the reason when it can never run."""
         ...
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from loadtests.bench._common import ROOT, disk
 from spear.adapters.hub import HubBell
 from spear.adapters.runtimes.wasm import WasmInstance, WasmRuntime
 from spear.adapters.system import SystemClock
-from spear.ports import Level, RunSpec, Stream
+from spear.ports import Artifact, Level, RunSpec, Stream
 
 WARM_UP, RUNS = 200, 2000
 
@@ -32,7 +32,7 @@ def main() -> None:
     content = (ROOT / "samples/build/hello.wasm").read_bytes()
     with disk("runs") as folder, HubBell() as bell:
         runtime = WasmRuntime(folder, clock=SystemClock(), bell=bell, max_threads=1)
-        instance = runtime.prepare(content, sha256=sha256(content).hexdigest())
+        instance = runtime.prepare(Artifact(lambda: (content, sha256(content).hexdigest())))
         _run(instance, WARM_UP)
         began = perf_counter()
         _run(instance, RUNS)

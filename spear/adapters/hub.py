@@ -57,6 +57,7 @@ class HubBell:
         self._home = _get_ident()
         self._closed = False
         self._rung: deque[HubTicket] = deque()
+        self._posted: deque[Callable[[], None]] = deque()
         self._signal = self._hub.loop.async_()
         self._signal.start(self._deliver)
         self._turns = Turns()
@@ -97,6 +98,17 @@ class HubBell:
         if _get_ident() == self._home and not self._closed:
             self._turns.wait()
 
+    def spawn(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Run `work` in a greenlet of the hub; returns what kills that. Both callable from any native thread."""
+        started: list[gevent.Greenlet] = []
+        self._post(lambda: started.append(gevent.spawn(work)))
+        return lambda: self._post(lambda: started[0].kill(block=False))
+
+    def _post(self, call: Callable[[], None]) -> None:
+        self._posted.append(call)
+        if not self._closed:
+            self._signal.send()
+
     def close(self) -> None:
         """Release the hub's watchers; whoever still waits is not woken any more."""
         if not self._closed:
@@ -106,5 +118,7 @@ class HubBell:
             self._signal.close()
 
     def _deliver(self) -> None:
+        while self._posted:
+            self._posted.popleft()()
         while self._rung:
             self._rung.popleft().deliver()

@@ -1,6 +1,7 @@
 """How native threads wake each other without a hub."""
 
 from _queue import Empty, SimpleQueue  # the C queue blocks natively, patched or not
+from _thread import start_new_thread
 from collections.abc import Callable, Sequence
 
 from spear.ports import Ticket
@@ -50,3 +51,8 @@ class ThreadBell:
 
     def turn(self) -> None:
         """Nobody else has to wait for this thread."""
+
+    def spawn(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Run `work` on a native thread of its own, which nothing ends early."""
+        start_new_thread(work, ())
+        return lambda: None

@@ -1,24 +1,69 @@
 """What a hostcall may use of the guest that called it."""
 
+from collections.abc import Callable
 from enum import IntEnum
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from spear.ports import Clock, Level
+from spear.abilities import Abilities
+from spear.hostcalls.fds import Descriptors
+from spear.ports import Clock, Level, RunSpec
+
+T = TypeVar("T")
 
 
 class Errno(IntEnum):
     """Linux error numbers, the same on every host; a failed hostcall returns one of them negated."""
 
+    EPERM = 1
+    ENOENT = 2
+    EIO = 5
+    EBADF = 9
+    EAGAIN = 11
+    ENOMEM = 12
+    EACCES = 13
     EFAULT = 14
     EINVAL = 22
+    ENOSPC = 28
+    EPIPE = 32
+    ENOSYS = 38
+    ECONNRESET = 104
+    ENOTCONN = 107
+    ETIMEDOUT = 110
 
 
 class Fault(Exception):
     """The guest named bytes outside its own memory."""
 
 
+class Failed(Exception):
+    """The hostcall failed, and the guest is told why by a number."""
+
+    def __init__(self, errno: Errno) -> None:
+        super().__init__(errno.name)
+        self.errno = errno
+
+
+class Stopped(Exception):
+    """The guest has to stop, so that nobody wants the result of its hostcall any more."""
+
+
 class HostContext(Protocol):
-    """One running guest: its memory, its log, its time."""
+    """One running guest: its memory, its log, its time, and what it may ask the platform for."""
+
+    @property
+    def spec(self) -> RunSpec:
+        """Which run this is."""
+        ...
+
+    @property
+    def abilities(self) -> Abilities:
+        """What the platform does for guests; raise `Failed` where there is no platform."""
+        ...
+
+    @property
+    def descriptors(self) -> Descriptors:
+        """What the guest has open."""
+        ...
 
     @property
     def clock(self) -> Clock:
@@ -43,4 +88,19 @@ class HostContext(Protocol):
 
     def pause(self, seconds: float) -> None:
         """Block this guest; comes back early when the guest has to stop."""
+        ...
+
+    def wait(self, ready: Callable[[], bool], *, timeout_s: float | None = None) -> bool:
+        """Block this guest until `ready` says so, which is asked now and after every `wake`.
+
+        False when `timeout_s` ran out or the guest has to stop.
+        """
+        ...
+
+    def wake(self) -> None:
+        """Have a waiting guest look again; callable from anywhere, never blocks."""
+        ...
+
+    def ask(self, work: Callable[[], T]) -> T:
+        """What `work` returns or raises, which the hub does while this guest waits; raise `Stopped` when that has to stop."""
         ...

@@ -7,6 +7,7 @@ from enum import StrEnum
 from spear.hostcalls.clock import time_now_ms, wall_time_s
 from spear.hostcalls.context import Errno
 from spear.hostcalls.log import log
+from spear.hostcalls.objects import object_delete, object_get, object_put, object_stat
 from spear.hostcalls.random import random_i64
 from spear.hostcalls.sleep import sleep_ms
 
@@ -36,4 +37,8 @@ HOSTCALLS = (
     Hostcall("random_i64", (), (Kind.I64,), random_i64),
     Hostcall("sleep_ms", (Kind.I32,), (), sleep_ms),
     Hostcall("log", (Kind.I32, Kind.I32, Kind.I32), (Kind.I32,), log),
+    Hostcall("object_stat", (Kind.I32,) * 4, (Kind.I32,), object_stat),
+    Hostcall("object_get", (Kind.I32, Kind.I32, Kind.I64, Kind.I32, Kind.I32), (Kind.I32,), object_get),
+    Hostcall("object_put", (Kind.I32,) * 4 + (Kind.I64,), (Kind.I64,), object_put),
+    Hostcall("object_delete", (Kind.I32, Kind.I32, Kind.I64), (Kind.I32,), object_delete),
 )

@@ -1,10 +1,10 @@
 """A SPEARlet's link to its SMS, put together: how it is described there, whom it follows, what it reports."""
 
 import socket
+from collections.abc import Iterable
 
 from spear.adapters.rpc.headquarters import SmsHeadquarters
 from spear.adapters.rpc.sms import SmsClient
-from spear.adapters.runtimes.table import RUNTIMES
 from spear.adapters.system import cpu_cores, own_ip
 from spear.config import Config
 from spear.errors import SpearError, StartupError
@@ -18,7 +18,7 @@ from spear.roles.loops import Loops
 from spear.services.platform import Platform
 
 
-def described(config: Config) -> Description:
+def described(config: Config, *, runtimes: Iterable[str]) -> Description:
     """How this process's own node is reached, its name, and what it offers."""
     return Description(
         ip_address=config.spearlet.advertise_ip or own_ip(config.grpc_addr, config.spearlet.sms_grpc_addr),
@@ -26,7 +26,7 @@ def described(config: Config) -> Description:
         http_port=config.http_addr.port,
         name=config.node_name or socket.gethostname(),
         offers={
-            "runtimes": ",".join(RUNTIMES),
+            "runtimes": ",".join(runtimes),
             "slots": str(config.executions.max_concurrent),
             "cpu_cores": str(cpu_cores()),
         },

@@ -219,7 +219,7 @@ class Executions:
         )
 
     def _enter(self, origin: Origin, task: TaskRow, execution: Execution, data: bytes, call: Call) -> Work:
-        spec = spec_for(task, execution, data, self._runs.settings.limits)
+        spec = spec_for(task, execution, data, self._runs.settings.limits, correlation=origin.correlation)
         waits = call.mode is Mode.SYNC
         return self._runs.enter(task, spec, origin=origin, waits=waits, output_content_type=call.output_content_type)
 

@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from spear.domain.execution import Start
 from spear.domain.instance import Instance as InstanceAggregate
 from spear.domain.task import ExecutableType, Task
 from spear.errors import InvalidConfiguration, NotFound, SpearError
 from spear.events.record import Origin
-from spear.ports import Artifacts, Bell, Clock, Ids, Instance, Runtime, Ticket
+from spear.ports import Artifact, Artifacts, Bell, Clock, Ids, Instance, Runtime, Ticket
 from spear.projections.instances import lives_elsewhere
 from spear.projections.reader import Reader
 from spear.projections.tasks import TaskRow
@@ -58,6 +59,11 @@ class Instances:
         self._live: dict[str, Live] = {}
         self._changing: dict[str, list[Ticket]] = {}
 
+    @property
+    def kinds(self) -> list[str]:
+        """The types of executables that run here."""
+        return list(self._runtimes)
+
     def acquire(self, origin: Origin, task: TaskRow) -> Lease:
         """An instance of the task, made now if there is none; raises `InvalidConfiguration`. Must be released."""
         self._wait_for_change(task.task_id)
@@ -87,9 +93,9 @@ class Instances:
 
     def _make(self, origin: Origin, task: TaskRow) -> Lease:
         with self._change(task.task_id):
-            sandbox, sha256 = self._prepare(task)
+            sandbox = self._prepare(task)
             try:
-                instance_id = self._record_start(origin, task, sha256)
+                instance_id = self._record_start(origin, task, sandbox.sha256)
             except BaseException:  # a killed caller too leaves no sandbox behind; it goes on up
                 sandbox.close()
                 raise
@@ -112,15 +118,15 @@ class Instances:
         retrying(attempt)
         return str(instance_id)
 
-    def _prepare(self, task: TaskRow) -> tuple[Instance, str]:
+    def _prepare(self, task: TaskRow) -> Instance:
         runtime = self._runtimes.get(task.executable_type)
         if task.executable_type == ExecutableType.NONE:
             raise InvalidConfiguration(f"task {task.task_id} has no executable; there is nothing to run")
         if runtime is None:
             known = ", ".join(sorted(self._runtimes)) or "none at all"
             raise InvalidConfiguration(f"this node cannot run {task.executable_type!r} executables; it runs {known}")
-        content, sha256 = self._artifacts.fetch(task.executable_uri, checksum_sha256=task.executable_checksum)
-        return runtime.prepare(content, sha256=sha256), sha256
+        fetch = partial(self._artifacts.fetch, task.executable_uri, checksum_sha256=task.executable_checksum)
+        return runtime.prepare(Artifact(fetch, task.executable_uri, task.executable_name, task.config))
 
     def release(self, lease: Lease) -> None:
         """A run ended, or did not start."""

@@ -311,7 +311,7 @@ class Runs:
         return self._admission.waiting
 
 
-def spec_for(task: TaskRow, execution: Execution, data: bytes, defaults: Limits) -> RunSpec:
+def spec_for(task: TaskRow, execution: Execution, data: bytes, defaults: Limits, *, correlation: str = "") -> RunSpec:
     """The run that an execution asks of its task: the call's arguments and environment after the task's own."""
     limits = limits_of(task.config, defaults)
     wall_ms = min(execution.timeout_ms or limits.wall_ms, limits.wall_ms)
@@ -321,6 +321,9 @@ def spec_for(task: TaskRow, execution: Execution, data: bytes, defaults: Limits)
         args=(*task.executable_args, *execution.args),
         environment={**task.executable_env, **execution.environment, "TASK_ID": task.task_id},
         limits=Limits(wall_ms, limits.memory_bytes, limits.output_bytes, limits.log_bytes),
+        task_id=task.task_id,
+        config=task.config,
+        correlation=correlation,
     )
 
 

@@ -15,7 +15,7 @@ from spear.adapters.runtimes.table import RUNTIMES
 from spear.adapters.system import SystemClock
 from spear.config import load
 from spear.errors import InvalidConfiguration, Unavailable
-from spear.ports import End, Instance, Level, Limits, Run, RunSpec, Runtime, Stream
+from spear.ports import Artifact, End, Instance, Level, Limits, Run, RunSpec, Runtime, Stream
 
 BUILD = Path(__file__).resolve().parents[2] / "samples" / "build"
 STOP_S = 0.2 + 0.3  # the promise and slack for a busy machine
@@ -27,6 +27,10 @@ def wasm_program(name: str) -> bytes:
 
 # The programs of each runtime: hello log echo env_args exit3 trap loop sleep grow output_flood log_flood.
 PROGRAMS: dict[str, Callable[[str], bytes]] = {"wasm": wasm_program}
+
+
+def artifact(content: bytes) -> Artifact:
+    return Artifact(lambda: (content, hashlib.sha256(content).hexdigest()))
 
 
 class Lines:
@@ -52,8 +56,7 @@ class Kit:
         self.runtime: Runtime = RUNTIMES[kind](RuntimeConfig.of(kind, config), clock=SystemClock(), bell=bell)
 
     def prepare(self, program: str) -> Instance:
-        content = PROGRAMS[self.kind](program)
-        return self.runtime.prepare(content, sha256=hashlib.sha256(content).hexdigest())
+        return self.runtime.prepare(artifact(PROGRAMS[self.kind](program)))
 
     def start(self, program: str, *args: str, log: Lines | None = None, data: bytes = b"", **limits: int) -> Run:
         spec = RunSpec("test", input=data, args=args, environment={"GREETING": "hi"}, limits=Limits(**limits))
@@ -278,7 +281,7 @@ def test_closing_the_runtime_stops_everything_and_may_be_repeated(kit: Kit) -> N
 
 def test_what_is_no_program_is_refused_with_the_reason(kit: Kit) -> None:
     with pytest.raises(InvalidConfiguration, match="starts with b'just"):
-        kit.runtime.prepare(b"just text", sha256="0" * 64)
+        kit.runtime.prepare(artifact(b"just text"))
 
 
 def test_log_lines_arrive_while_the_program_runs(kit: Kit) -> None:

@@ -18,6 +18,10 @@ SIGNATURES = {
     "random_i64": "() -> i64",
     "sleep_ms": "(i32) -> ()",
     "log": "(i32, i32, i32) -> i32",
+    "object_stat": "(i32, i32, i32, i32) -> i32",
+    "object_get": "(i32, i32, i64, i32, i32) -> i32",
+    "object_put": "(i32, i32, i32, i32, i64) -> i64",
+    "object_delete": "(i32, i32, i64) -> i32",
 }
 
 

@@ -11,7 +11,7 @@ from spear.adapters.runtimes.table import RUNTIMES
 from spear.adapters.system import SystemClock
 from spear.config import Config, load
 from spear.errors import StartupError
-from spear.ports import End, RunSpec
+from spear.ports import Artifact, End, RunSpec
 from tests.server import ROOT
 
 
@@ -46,7 +46,7 @@ def test_every_run_gets_the_global_environment_under_its_own(tmp_path: Path) -> 
         told = RuntimeConfig.of("wasm", configured(tmp_path, "REGION=eu,WHO=everybody"))
         runtime = RUNTIMES["wasm"](told, clock=SystemClock(), bell=bell)
         try:
-            instance = runtime.prepare(content, sha256=hashlib.sha256(content).hexdigest())
+            instance = runtime.prepare(Artifact(lambda: (content, hashlib.sha256(content).hexdigest())))
             outcome = instance.start(RunSpec("test", environment={"WHO": "me"}), NoLines()).result()
         finally:
             runtime.close()

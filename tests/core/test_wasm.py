@@ -18,7 +18,7 @@ from spear.adapters.runtimes.wasm import WasmInstance, WasmRuntime
 from spear.adapters.system import SystemClock
 from spear.errors import InvalidConfiguration
 from spear.events._bell import ThreadBell, ThreadTicket
-from spear.ports import End, Level, Limits, Outcome, RunSpec, Stream
+from spear.ports import Artifact, End, Level, Limits, Outcome, RunSpec, Stream
 
 ROOT = Path(__file__).resolve().parents[2]
 HELLO = ROOT / "samples" / "build" / "hello.wasm"
@@ -59,7 +59,7 @@ def runtime(bell: HubBell, tmp_path: Path) -> Iterator[WasmRuntime]:
 
 
 def prepare(runtime: WasmRuntime, content: bytes) -> WasmInstance:
-    return runtime.prepare(content, sha256=hashlib.sha256(content).hexdigest())
+    return runtime.prepare(Artifact(lambda: (content, hashlib.sha256(content).hexdigest())))
 
 
 @pytest.fixture
@@ -281,10 +281,10 @@ def test_guests_run_although_addresses_for_all_of_them_cannot_be_reserved(tmp_pa
         from spear.adapters.runtimes.wasm import WasmRuntime
         from spear.adapters.system import SystemClock
         from spear.events._bell import ThreadBell
-        from spear.ports import RunSpec
+        from spear.ports import Artifact, RunSpec
         runtime = WasmRuntime(pathlib.Path({str(tmp_path)!r}), clock=SystemClock(), bell=ThreadBell(), max_threads={most})
         content = pathlib.Path({str(HELLO)!r}).read_bytes()
-        instance = runtime.prepare(content, sha256=hashlib.sha256(content).hexdigest())
+        instance = runtime.prepare(Artifact(lambda: (content, hashlib.sha256(content).hexdigest())))
         print(instance.start(RunSpec("test"), None).result().output)
         runtime.close()
     """
@@ -388,7 +388,7 @@ def test_it_works_the_same_in_a_process_that_gevent_patched(tmp_path: Path) -> N
         from spear.adapters.hub import HubBell
         from spear.adapters.runtimes.wasm import WasmRuntime
         from spear.adapters.system import SystemClock
-        from spear.ports import Limits, RunSpec
+        from spear.ports import Artifact, Limits, RunSpec
         class Sink:
             written_bytes = 0
             def write(self, *line): pass
@@ -396,7 +396,7 @@ def test_it_works_the_same_in_a_process_that_gevent_patched(tmp_path: Path) -> N
             runtime = WasmRuntime(pathlib.Path({str(tmp_path)!r}), clock=SystemClock(), bell=bell, max_threads=8)
             def start(name, wall_ms=5000):
                 content = pathlib.Path({str(HELLO.parent)!r}, name + ".wasm").read_bytes()
-                instance = runtime.prepare(content, sha256=hashlib.sha256(content).hexdigest())
+                instance = runtime.prepare(Artifact(lambda: (content, hashlib.sha256(content).hexdigest())))
                 return instance.start(RunSpec("test", limits=Limits(wall_ms=wall_ms)), Sink())
             runs = [start(name, 300) for name in ("loop", "sleep", "hello", "loop", "trap", "exit3")]
             print(*[run.result().reason or "completed" for run in runs])

@@ -22,6 +22,31 @@ SPEAR_IMPORT("sleep_ms") void sp_sleep_ms(int32_t ms);
 /* Append one line of at most 16384 bytes to the execution's log: 0, -14 (bad pointer) or -22 (bad length). */
 SPEAR_IMPORT("log") int32_t sp_log(int32_t level, const char *text, int32_t length);
 
+/* What a failed call returns: Linux error numbers, negated. */
+enum {
+  SP_EPERM = -1, SP_ENOENT = -2, SP_EIO = -5, SP_EBADF = -9, SP_EAGAIN = -11, SP_ENOMEM = -12, SP_EACCES = -13,
+  SP_EFAULT = -14, SP_EINVAL = -22, SP_ENOSPC = -28, SP_EPIPE = -32, SP_ENOSYS = -38, SP_ECONNRESET = -104,
+  SP_ENOTCONN = -107, SP_ETIMEDOUT = -110
+};
+
+/* The object store. `*out_length` says how much room there is, and afterwards how much there was to tell.
+ * Names are those of the REST API; an agent may use tasks/<TASK_ID>/..., and what its task's config allows. */
+
+/* Size, version, sha256 and content_type as JSON. Returns its length, SP_ENOENT, SP_EACCES or SP_ENOSPC. */
+SPEAR_IMPORT("object_stat")
+int32_t sp_object_stat(const char *name, int32_t name_length, void *out, uint32_t *out_length);
+
+/* The bytes from `first` on, as many as there is room for. Returns how many; 0 at the end. */
+SPEAR_IMPORT("object_get")
+int32_t sp_object_get(const char *name, int32_t name_length, int64_t first, void *out, uint32_t *out_length);
+
+/* Write a new version and return its number; SP_EAGAIN unless the one there is `version` (0: none, -1: whatever is). */
+SPEAR_IMPORT("object_put")
+int64_t sp_object_put(const char *name, int32_t name_length, const void *data, int32_t length, int64_t version);
+
+/* Delete it; SP_EAGAIN as above, SP_EPERM for one that is pinned. */
+SPEAR_IMPORT("object_delete") int32_t sp_object_delete(const char *name, int32_t name_length, int64_t version);
+
 static inline int32_t sp_log_text(int32_t level, const char *text) {
   return sp_log(level, text, (int32_t)strlen(text));
 }

@@ -3,18 +3,29 @@
 import os
 from _queue import Empty, SimpleQueue  # the C queue blocks natively, patched or not
 from collections.abc import Callable
+from contextlib import suppress
 from ctypes import string_at
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
+from gevent.util import wrap_errors
+
+from spear.abilities import Abilities
 from spear.adapters.runtimes import _capi as capi
-from spear.hostcalls.context import Fault
-from spear.ports import Clock, End, Level, Limits, LogSink, Stream
+from spear.hostcalls.context import Errno, Failed, Fault, Stopped
+from spear.hostcalls.fds import Descriptors
+from spear.ports import Bell, Clock, End, Level, LogSink, RunSpec, Stream
+
+T = TypeVar("T")
 
 LONGEST_LINE = 16 * 1024
 COMPUTING = "computing"
 _LONGEST_PAUSE_S = 1e9
+
+
+def _never() -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +58,14 @@ class Lines:
 
 
 class Guest:
-    """The state of one run; lives on the guest's native thread, only `halt` may be called from others."""
+    """The state of one run; lives on the guest's native thread, only `halt` and `wake` may be called from others."""
 
-    def __init__(self, limits: Limits, logs: LogSink, clock: Clock) -> None:
-        self.clock, self.limits = clock, limits
+    def __init__(
+        self, spec: RunSpec, logs: LogSink, clock: Clock, *, bell: Bell, abilities: Abilities | None = None
+    ) -> None:
+        self.spec, self.clock, self.limits = spec, clock, spec.limits
+        self._bell, self._abilities = bell, abilities
+        self._descriptors: Descriptors | None = None
         self.action = COMPUTING
         self.exit_code: int | None = None
         self.output = bytearray()
@@ -58,6 +73,7 @@ class Guest:
         self._stderr = Lines(lambda line: self._logs.write(Stream.STDERR, Level.INFO, line))
         self._halts: list[Halt] = []
         self._wake: SimpleQueue[None] = SimpleQueue()
+        self._woken = False
         self._deadline = 0.0
         self._context, self._memory = 0, None
         self._base = self._known_size = 0
@@ -121,13 +137,59 @@ class Guest:
 
     def pause(self, seconds: float) -> None:
         """Block this native thread; comes back early when the guest has to stop."""
-        left = self._deadline - monotonic()
-        if self._halts:
-            return
-        try:
-            self._wake.get(timeout=min(max(0.0, min(seconds, left)), _LONGEST_PAUSE_S))
-        except Empty:
-            self.must_stop()
+        self.wait(_never, timeout_s=seconds)
+
+    def wait(self, ready: Callable[[], bool], *, timeout_s: float | None = None) -> bool:
+        """Block this native thread until `ready` says so, which is asked now and after every `wake`.
+
+        False when `timeout_s` ran out or the guest has to stop.
+        """
+        until = self._deadline if timeout_s is None else min(self._deadline, monotonic() + timeout_s)
+        while not self.must_stop():
+            if ready():
+                return True
+            if (left := until - monotonic()) <= 0:
+                return False
+            with suppress(Empty):
+                self._wake.get(timeout=min(left, _LONGEST_PAUSE_S))
+            self._woken = False  # before the next look: who wakes after it puts again
+        return False
+
+    def wake(self) -> None:
+        """Have a waiting guest look again; callable from anywhere, never blocks."""
+        if not self._woken:
+            self._woken = True
+            self._wake.put(None)
+
+    def ask(self, work: Callable[[], T]) -> T:
+        """What `work` returns or raises, done on the hub; raise `Stopped` when the guest has to stop before that."""
+        found: list[T | Exception] = []
+
+        def run() -> None:
+            found.append(wrap_errors(Exception, work)())  # what is wrong goes back to whoever asked
+            self.wake()
+
+        end = self._bell.spawn(run)
+        if not self.wait(lambda: bool(found)):
+            end()
+            raise Stopped
+        if isinstance(answer := found[0], Exception):
+            raise answer
+        return answer
+
+    @property
+    def abilities(self) -> Abilities:
+        """What the platform does for guests; raise `Failed` where there is no platform."""
+        if self._abilities is None:
+            raise Failed(Errno.ENOSYS)
+        return self._abilities
+
+    @property
+    def descriptors(self) -> Descriptors:
+        """What the guest has open."""
+        if self._descriptors is None:
+            self._descriptors = Descriptors()
+        return self._descriptors
 
     def memory_size(self) -> int:
         """Bytes of linear memory that the guest has now."""
@@ -155,8 +217,10 @@ class Guest:
         self._count_log(len(data))
 
     def close(self) -> None:
-        """Emit what stderr still holds."""
+        """Emit what stderr still holds, and close what is open."""
         self._stderr.flush()
+        if self._descriptors is not None:
+            self._descriptors.close_all()
 
     def _count_log(self, size: int) -> None:
         self._logged += size

@@ -11,7 +11,7 @@ from wasmtime import FuncType, Linker, ValType
 from spear.adapters.runtimes import _capi as capi
 from spear.adapters.runtimes._guest import Guest
 from spear.adapters.runtimes._native import get_ident
-from spear.hostcalls.context import Fault
+from spear.hostcalls.context import Failed, Fault, Stopped
 from spear.hostcalls.table import Hostcall, Kind
 from spear.ports import End
 
@@ -52,6 +52,10 @@ def _callback(row: Hostcall, guests: Mapping[int, Guest]) -> Any:
             result = function(guest, *[read(words, at) for read, at in plan])
         except Fault:
             result = fault
+        except Failed as error:
+            result = -error.errno
+        except Stopped:
+            result = None
         except Exception as error:  # it must never reach wasmtime, which would hand it to any guest
             log.exception("hostcall %s failed", name)
             guest.halt(End.FAILED, "trap", f"hostcall {name} failed: {error!r}")

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from spear.abilities import Abilities
 from spear.adapters.runtimes._engine import Engine, Program
 from spear.adapters.runtimes._guest import Guest
 from spear.adapters.runtimes._modules import Modules
 from spear.adapters.runtimes._native import Promise, Workers, allocate_lock
 from spear.adapters.runtimes.config import RuntimeConfig
 from spear.errors import Unavailable
-from spear.ports import Bell, Clock, End, LogSink, Outcome, RunSpec
+from spear.ports import Artifact, Bell, Clock, End, LogSink, Outcome, RunSpec
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +56,8 @@ class WasmRun:
 class WasmInstance:
     """A prepared module; its runs share nothing but the code."""
 
-    def __init__(self, runtime: "WasmRuntime", program: Program) -> None:
-        self._runtime = runtime
+    def __init__(self, runtime: "WasmRuntime", program: Program, sha256: str) -> None:
+        self._runtime, self.sha256 = runtime, sha256
         self._program: Program | None = program
         self._runs: set[WasmRun] = set()
 
@@ -75,13 +76,20 @@ class WasmInstance:
 class WasmRuntime:
     """Runs WebAssembly modules on up to `max_threads` native threads; `bell` wakes who waits for them.
 
-    Each run gets `environment` under its own.
+    Each run gets `environment` under its own, and may ask for `abilities`.
     """
 
     def __init__(
-        self, cache_dir: Path, *, clock: Clock, bell: Bell, max_threads: int, environment: Mapping[str, str] = {}
+        self,
+        cache_dir: Path,
+        *,
+        clock: Clock,
+        bell: Bell,
+        max_threads: int,
+        environment: Mapping[str, str] = {},
+        abilities: Abilities | None = None,
     ) -> None:
-        self._clock, self._bell = clock, bell
+        self._clock, self._bell, self._abilities = clock, bell, abilities
         self._engine = Engine(bell, most_guests=max_threads)
         self._modules = Modules(cache_dir, self._engine, bell)
         self._workers = Workers(max_threads, bell)
@@ -90,23 +98,27 @@ class WasmRuntime:
         self._closed = False
 
     @classmethod
-    def configured(cls, config: RuntimeConfig, *, clock: Clock, bell: Bell) -> "WasmRuntime":
+    def configured(
+        cls, config: RuntimeConfig, *, clock: Clock, bell: Bell, abilities: Abilities | None = None
+    ) -> "WasmRuntime":
         """The runtime that `config` describes."""
         most, environment = config.resource_pool.max_workers, config.global_environment
         folder = Path(config.settings["cache_dir"])
-        return cls(folder, clock=clock, bell=bell, max_threads=most, environment=environment)
+        return cls(folder, clock=clock, bell=bell, max_threads=most, environment=environment, abilities=abilities)
 
-    def prepare(self, content: bytes, *, sha256: str) -> WasmInstance:
+    def prepare(self, artifact: Artifact) -> WasmInstance:
         """Check and compile, blocking only the caller; raise `InvalidConfiguration` when it can never run."""
         self._check_open()
-        return WasmInstance(self, self._modules.get(content, sha256))
+        content, sha256 = artifact.fetch()
+        return WasmInstance(self, self._modules.get(content, sha256), sha256)
 
     def start(self, program: Program, siblings: set[WasmRun], *, spec: RunSpec, logs: LogSink) -> WasmRun:
         """Start one run and keep it among its `siblings` until it ends; raise `Unavailable` after close."""
         self._check_open()
         if self._environment:
             spec = replace(spec, environment={**self._environment, **spec.environment})
-        run = WasmRun(program, spec, Guest(spec.limits, logs, self._clock), self._bell)
+        guest = Guest(spec, logs, self._clock, bell=self._bell, abilities=self._abilities)
+        run = WasmRun(program, spec, guest, self._bell)
         self._runs.add(run)
         siblings.add(run)
 

@@ -1,0 +1,43 @@
+"""What the platform does for guests that ask: small Protocols, one for each ability, done on the hub on behalf of one run."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from spear.ports import RunSpec
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectStat:
+    """What is known of an object without reading it; `version` counts from 1."""
+
+    size: int
+    version: int
+    sha256: str
+    content_type: str
+
+
+class GuestObjects(Protocol):
+    """The object store as one run may use it; every call raises `Forbidden` for a name that its task may not use."""
+
+    def stat(self, by: RunSpec, name: str) -> ObjectStat:
+        """What is known of the object; raises `NotFound`, `Unavailable`."""
+        ...
+
+    def read(self, by: RunSpec, name: str, *, first: int, size: int) -> bytes:
+        """At most `size` bytes from byte `first` on; none beyond the end. Raises `NotFound`, `Corrupt`, `Unavailable`."""
+        ...
+
+    def write(self, by: RunSpec, name: str, data: bytes, *, version: int | None) -> int:
+        """Write a new version and tell its number; raises `PreconditionFailed` unless the one there is `version` (0: none)."""
+        ...
+
+    def delete(self, by: RunSpec, name: str, *, version: int | None) -> None:
+        """Remove the object; raises `NotFound`, `PreconditionFailed`, and `Refused` for one that is pinned."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """Everything that a guest may ask the platform for."""
+
+    objects: GuestObjects
