@@ -10,7 +10,7 @@ import pytest
 
 from spear.adapters.hub import HubBell
 from spear.events._bell import ThreadBell
-from spear.ports import Bell
+from spear.ports import Bell, Ticket
 
 BELLS = {"hub": HubBell, "thread": ThreadBell}
 
@@ -90,6 +90,44 @@ def test_rings_from_many_threads_are_never_lost(bell: Bell) -> None:
     for start in range(8):
         on_a_native_thread(lambda mine=tickets[start::8]: [bell.ring([ticket]) for ticket in mine])
     assert all(ticket.wait(10) for ticket in tickets)
+
+
+def test_work_that_a_native_thread_spawns_is_done_and_runs_beside_everything_else(bell: Bell) -> None:
+    first, done = bell.ticket(), bell.ticket()
+    native: list[Ticket] = []
+
+    def work() -> None:
+        native.append(bell.ticket())
+        bell.ring([first])
+        native[0].wait(10)
+        bell.ring([done])
+
+    on_a_native_thread(lambda: bell.spawn(work))
+    assert first.wait(10)
+    assert not done.wait(0)
+    bell.ring(native)
+    assert done.wait(10)
+
+
+def test_what_was_spawned_can_be_ended_from_a_native_thread_even_before_it_began(hub_bell: HubBell) -> None:
+    began, ended, ticket = [], hub_bell.ticket(), hub_bell.ticket()
+
+    def work(name: str) -> None:
+        began.append(name)
+        try:
+            ticket.wait(10)
+        finally:
+            hub_bell.ring([ended])
+
+    end = hub_bell.spawn(lambda: work("first"))
+    gevent.sleep(0)
+    gevent.sleep(0)
+    on_a_native_thread(end)
+    assert ended.wait(10)
+    on_a_native_thread(lambda: hub_bell.spawn(lambda: work("second"))())
+    hub_bell.spawn(lambda: (began.append("third"), hub_bell.ring([ticket])))
+    assert ticket.wait(10)
+    assert began == ["first", "third"]
 
 
 def test_a_waiting_greenlet_leaves_the_hub_to_others(hub_bell: HubBell) -> None:
