@@ -1,5 +1,6 @@
 """What the platform does for guests that ask: small Protocols, one for each ability, done on the hub on behalf of one run."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,6 +39,10 @@ class GuestObjects(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """Everything that a guest may ask the platform for."""
+    """Everything that a guest may ask the platform for.
+
+    `recorded` blocks until the execution of this id is a fact: a guest may run ahead of that, what it asks for may not.
+    """
 
     objects: GuestObjects
+    recorded: Callable[[str], None]

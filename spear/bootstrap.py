@@ -263,7 +263,7 @@ def _platform(
     passes = base.passes
     holders = holders_of(config, reader, own=node, passes=passes)
     objects = Objects(unit, reader, contents, max_object_size=config.max_object_size, holders=holders)
-    abilities = Abilities(GuestObjects(objects, contents))
+    abilities = Abilities(GuestObjects(objects, contents), recorded=lambda ident: runs.await_request(ident))
     runtimes = made_for(config, clock=clock, bell=bell, abilities=abilities, stack=stack)
     instances = Instances(
         unit, reader, runtimes=runtimes, artifacts=_artifacts(config, files), ids=ids, clock=clock, bell=bell, node=node

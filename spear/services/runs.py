@@ -49,6 +49,8 @@ class Work:
     logs: ExitStack = field(default_factory=ExitStack)
     outcome: Outcome | None = None
     cancelled: str = ""
+    recorded: bool = False
+    awaited: list[Ticket] = field(default_factory=list)
     result_taken: bool = False
     started_us: int = 0
     output_content_type: str = OUTPUT_CONTENT_TYPE
@@ -120,6 +122,14 @@ class Runs:
             work.origin = work.origin.because_of(committed.first)
         self._works[work.execution_id] = work  # and no other with the same id
 
+    def await_request(self, execution_id: str) -> None:
+        """Return once the request of an execution is recorded that this process has in hand."""
+        work = self._works.get(execution_id)
+        if work is not None and not work.recorded:
+            ticket = self._bell.ticket()
+            work.awaited.append(ticket)
+            ticket.wait()
+
     def has(self, execution_id: str) -> bool:
         """Whether this process has the execution in hand."""
         return execution_id in self._works or execution_id in self._unsettled
@@ -161,6 +171,8 @@ class Runs:
         if work.outcome is not None:
             self._drop(work)
             return work.outcome
+        work.recorded = True
+        self._bell.ring(work.awaited)
         try:
             while not work.admitted and not work.cancelled and not self._left_for_later(work):
                 work.ticket = self._bell.ticket()

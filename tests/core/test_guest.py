@@ -8,6 +8,7 @@ import gevent
 import pytest
 from gevent.util import wrap_errors
 
+from spear.abilities import Abilities
 from spear.adapters.hub import HubBell
 from spear.adapters.runtimes._guest import Guest
 from spear.adapters.system import SystemClock
@@ -15,6 +16,8 @@ from spear.errors import NotFound
 from spear.hostcalls.context import Failed, Stopped
 from spear.hostcalls.fds import FIRST, MOST_OPEN, Descriptor, Descriptors, Full, Ready, Unknown
 from spear.ports import End, Limits, RunSpec
+
+NOTHING: Any = Abilities(None, recorded=lambda execution_id: None)
 
 
 class Other(Descriptor):
@@ -38,7 +41,7 @@ def bell() -> Iterator[HubBell]:
 
 @pytest.fixture
 def guest(bell: HubBell) -> Guest:
-    made = Guest(RunSpec("test", limits=Limits(wall_ms=10_000)), None, SystemClock(), bell=bell)  # type: ignore[arg-type]
+    made = Guest(RunSpec("test", limits=Limits(wall_ms=10_000)), None, SystemClock(), bell=bell, abilities=NOTHING)
     made.begin()
     return made
 
@@ -118,16 +121,28 @@ def test_waking_a_guest_that_does_not_wait_costs_no_memory_and_does_not_shorten_
 
 
 def test_a_wait_ends_with_the_guests_time(bell: HubBell) -> None:
-    short = Guest(RunSpec("test", limits=Limits(wall_ms=10)), None, SystemClock(), bell=bell)  # type: ignore[arg-type]
+    short = Guest(RunSpec("test", limits=Limits(wall_ms=10)), None, SystemClock(), bell=bell)
     short.begin()
     assert on_its_thread(bell, lambda: short.wait(lambda: False)) is False
     assert on_its_thread(bell, short.must_stop) is True
     assert short.halted and short.halted.reason == "wall_time"
 
 
-def test_without_a_platform_there_is_nobody_to_ask(guest: Guest) -> None:
-    with pytest.raises(Failed, match="ENOSYS"):
-        _ = guest.abilities
+def test_nothing_is_done_for_a_guest_before_its_execution_is_a_fact(bell: HubBell) -> None:
+    order, fact = [], gevent.event.Event()
+    late = Abilities(None, recorded=lambda execution_id: (order.append(execution_id), fact.wait(10)))
+    guest = Guest(RunSpec("test"), None, SystemClock(), bell=bell, abilities=late)
+    guest.begin()
+    gevent.spawn(lambda: (order.append("fact"), fact.set()))
+    on_its_thread(bell, lambda: guest.ask(lambda: order.append("done")))
+    assert sorted(order[:2]) == ["fact", "test"]
+    assert order[2] == "done"
+
+
+def test_without_a_platform_there_is_nobody_to_ask(bell: HubBell) -> None:
+    alone = Guest(RunSpec("test"), None, SystemClock(), bell=bell)
+    alone.begin()
+    assert isinstance(on_its_thread(bell, lambda: alone.ask(lambda: None)), Failed)
 
 
 def test_descriptors_are_numbered_once_and_known_by_their_kind() -> None:

@@ -271,6 +271,42 @@ def test_a_warm_call_that_is_not_quick_is_in_the_log_while_it_runs(here):
     assert caller.get(timeout=10)[1] == DONE
 
 
+def asks_for_something(here, seen):
+    """What happens for a guest that asks as soon as it starts: `seen` gets the events that its execution has by then."""
+
+    def ask(spec):
+        here.runs.await_request(spec.execution_id)
+        seen.append(here.names(spec.execution_id))
+
+    here.guests.on_start = lambda spec: seen.append(gevent.spawn(ask, spec))
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_what_a_guest_asks_for_waits_until_its_execution_is_a_fact(here, warm):
+    task, seen = here.task(), []
+    if warm:
+        here.instances.release(here.instances.acquire(ORIGIN, task))
+    asks_for_something(here, seen)
+    caller, ident, guest = here.begin(task)
+    until(lambda: len(seen) == 2)
+    assert seen[1] == ["ExecutionRequested", "ExecutionStarted"]
+    guest.end()
+    caller.join(10)
+    here.runs.await_request(ident)  # one that is over keeps nobody
+
+
+def test_nothing_is_done_for_a_guest_whose_request_cannot_be_recorded(here):
+    task, seen = here.task(), []
+    here.instances.release(here.instances.acquire(ORIGIN, task))
+    asks_for_something(here, seen)
+    here.log.full = True
+    with pytest.raises(Unavailable, match="the disk is full"):
+        here.executions.request(ORIGIN, task, Call())
+    [asking] = seen
+    assert not asking.ready()  # and it is killed with its guest
+    asking.kill(timeout=10)
+
+
 def test_a_guest_that_ran_ahead_of_a_request_that_cannot_be_recorded_is_stopped_and_leaves_nothing(here):
     task = here.task()
     here.instances.release(here.instances.acquire(ORIGIN, task))

@@ -44,6 +44,16 @@ def test_what_an_agent_writes_is_its_executions_word_in_the_log(server):
     assert put["correlation"] == requested["correlation"] != ""
 
 
+def test_what_an_agent_does_comes_after_its_own_request_in_the_log(server):
+    task = server.register("objects")
+    counted(server, task)
+    warm = counted(server, task)
+    assert warm["start"] == "warm"
+    events = [e for e in events_of(server, ["ObjectPut"]) if e["actor"] == f"execution:{warm['execution_id']}"]
+    requested, *_ = events_of(server, ["ExecutionRequested"], noun="execution", ident=warm["execution_id"])
+    assert [put["position"] > requested["position"] for put in events] == [True]
+
+
 def test_agents_who_write_at_once_lose_nothing(server):
     task = server.register("objects", config={"limits.concurrency": "8"})
     begun = [server.run(task, mode="async").json()["execution_id"] for _ in range(16)]

@@ -162,11 +162,19 @@ class Guest:
             self._wake.put(None)
 
     def ask(self, work: Callable[[], T]) -> T:
-        """What `work` returns or raises, done on the hub; raise `Stopped` when the guest has to stop before that."""
+        """What `work` returns or raises, done on the hub once the execution is a fact.
+
+        Raise `Stopped` when the guest has to stop before that.
+        """
         found: list[T | Exception] = []
+        recorded, execution_id = self.abilities.recorded, self.spec.execution_id
+
+        def do() -> T:
+            recorded(execution_id)
+            return work()
 
         def run() -> None:
-            found.append(wrap_errors(Exception, work)())  # what is wrong goes back to whoever asked
+            found.append(wrap_errors(Exception, do)())  # what is wrong goes back to whoever asked
             self.wake()
 
         end = self._bell.spawn(run)
