@@ -88,6 +88,17 @@ def test_a_node_serves_the_result_of_another_one(sms: Server, both: Fleet, echo:
     assert both[1].get(ran(sms, both[0])).content == BIG
 
 
+def test_an_agent_reads_what_another_node_has_and_writes_where_it_runs(sms: Server, both: Fleet) -> None:
+    one, two = both
+    path = "/api/v1/objects/team/given"
+    assert one.call("PUT", path, data=b"41").status_code == 201
+    eventually(lambda: sms.get(path).status_code == 200)
+    counting = sms.register("objects", config={"objects.write": "team/"})
+    ran_there = two.run(counting, args=["team/given"]).json()
+    assert (ran_there["output"], ran_there["node_uuid"]) == ("42\n", uuid_of(two))
+    assert (one.get(path).content, two.get(path).content) == (b"41", b"42")
+
+
 def test_parts_and_conditions_are_answered_as_for_the_servers_own(sms: Server, both: Fleet, echo: str) -> None:
     result = ran(sms, both[0])
     part = sms.get(result, headers={"Range": "bytes=100000-100009"})
