@@ -219,6 +219,14 @@ def unfinished_elsewhere(
     return reader.rows(EXECUTIONS, where, (status.value, after, own, limit))
 
 
+def unfinished_of_removed(
+    reader: Reader, status: ExecutionStatus, *, after: int = 0, limit: int = 500
+) -> list[ExecutionRow]:
+    """Executions that have this status on nodes that are not registered, oldest first."""
+    where = "status = ? AND seq > ? AND node_uuid <> '' AND node_uuid NOT IN (SELECT uuid FROM nodes)"
+    return reader.rows(EXECUTIONS, f"{where} ORDER BY seq LIMIT ?", (status.value, after, limit))
+
+
 def execution_counts(reader: Reader) -> dict[str, int]:
     """How many executions have each status."""
     found = dict(reader.values("SELECT status, count FROM execution_counts"))

@@ -12,6 +12,7 @@ from spear.adapters.rest.schemas import Resource, Taken, answer, choice, saying,
 from spear.domain.execution import FINAL, ExecutionStatus
 from spear.ports import Level, LogLine, LogPage, Stream
 from spear.projections.executions import ExecutionRow
+from spear.projections.nodes import get_node
 from spear.services.platform import Platform
 
 _LATECOMERS_S = 1.0  # an answer from another node can come before the lines that the node reports
@@ -64,6 +65,7 @@ class Logs:
     def __init__(self, platform: Platform) -> None:
         self._executions, self._logs, self._log = platform.executions, platform.logs, platform.log
         self._own, self._clock, self._following = platform.runs.node, platform.clock, platform.following
+        self._reader = platform.reader
 
     def read(self, wanted: _Wanted, after: int) -> tuple[ExecutionRow, LogPage]:
         """The execution and a page of its lines; raises `NotFound`, and `Unavailable` on a standby."""
@@ -81,13 +83,17 @@ class Logs:
             stream=wanted.stream,
             level=wanted.level,
         )
-        return row, replace(page, completed=False) if page.completed and self._expects_more(row) else page
+        last = page.completed or len(page.lines) < wanted.limit
+        if not last or not _ended(row) or row.node_uuid == self._own.uuid:
+            return row, page
+        return row, replace(page, completed=not self._expects_more(row, page))
 
-    def _expects_more(self, row: ExecutionRow) -> bool:
-        """Whether another node, which ran what was requested here, may not have reported its lines yet."""
-        if not row.input_sha256 or row.node_uuid == self._own.uuid or not _ended(row):
-            return False
-        return self._clock.now_us() - row.completed_at_us < _LATECOMERS_S * 1_000_000
+    def _expects_more(self, row: ExecutionRow, page: LogPage) -> bool:
+        """Whether another node, which ran it, may not have reported all its lines yet; one that was removed will not."""
+        if not page.completed:
+            return get_node(self._reader, row.node_uuid) is not None
+        late_us = self._clock.now_us() - row.completed_at_us
+        return bool(row.input_sha256) and late_us < _LATECOMERS_S * 1_000_000
 
     def follow(self, wanted: _Wanted, after: int) -> Iterator[bytes]:
         """Every line as an event with its number, and `end` with the execution's status."""
