@@ -9,12 +9,15 @@ from spear.protocols import passes
 from spear.services.passes import Passes
 from spear.services.tokens import ANYBODY, Caller, Tokens
 
-_ANYBODY, _ITSELF, _FLEET = "anybody", "itself", "fleet"
+_ANYBODY, _ITSELF, _OWNER, _FLEET = "anybody", "itself", "owner", "fleet"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Who besides an admin: roles, `anybody` without a token, a node that the request names as `itself`, the `fleet` with a pass."""
+    """Who besides an admin: roles, `anybody` without a token, a node that the request names as `itself`, the `fleet` with a pass.
+
+    The client that is the `owner` of what the request names passes here; whether it is, the service checks.
+    """
 
     roles: frozenset[TokenRole]
     anybody: bool
@@ -44,9 +47,8 @@ class Row:
 def row(who: str) -> Row:
     """What words such as `operator itself` come to."""
     words = set(who.split())
-    named = {TokenRole(word) for word in words - {_ANYBODY, _ITSELF, _FLEET}} | (
-        {TokenRole.NODE} if _ITSELF in words else set()
-    )
+    meant = {_ITSELF: TokenRole.NODE, _OWNER: TokenRole.CLIENT}
+    named = {meant.get(word) or TokenRole(word) for word in words - {_ANYBODY, _FLEET}}
     roles = frozenset(TokenRole if _ANYBODY in words else named)
     return Row(roles, _ANYBODY in words, _ITSELF in words, _FLEET in words)
 
@@ -73,7 +75,7 @@ def markdown(what: str, rows: Iterable[tuple[str, str]]) -> str:
 def _cell(who: list[str], role: str) -> str:
     if _ANYBODY in who:
         return "no token"
-    if role == TokenRole.NODE and _ITSELF in who:
+    if (role == TokenRole.NODE and _ITSELF in who) or (role == TokenRole.CLIENT and _OWNER in who):
         return "its own"
     return "yes" if role == TokenRole.ADMIN or role in who else ""
 

@@ -140,6 +140,21 @@ def test_what_runs_on_a_node_is_ended_at_the_sms(sms: Encrypted, nodes: tuple[No
     assert stop(sms, ident).json()["final_status"] == "cancelled"
 
 
+def test_a_client_ends_at_the_sms_what_it_had_run_on_a_node_and_nothing_else(
+    sms: Encrypted, nodes: tuple[Node, Node]
+) -> None:
+    client, loop = sms.tokens["client"], registered(sms, "loop")
+    mine = str(run(sms, client, loop, mode="async").json()["execution_id"])
+    eventually(lambda: show(sms, client, mine)["status"] == "running")
+    others = begun(sms, loop)
+    told = [sms.as_(client, "POST", f"/api/v1/executions/{ident}/terminate") for ident in (mine, others)]
+    assert stop(sms, others).ok
+    assert [answer.status_code for answer in told] == [200, 403]
+    node = next(node for node in nodes if identity(node) == show(sms, client, mine)["node_uuid"])
+    reader = node.new_token("looks", "client")
+    assert show(node, reader, mine)["status"] == "cancelled"
+
+
 def test_a_full_node_sends_a_call_on_by_its_sms_s_word_also_to_a_node_that_is_named(
     sms: Encrypted, nodes: tuple[Node, Node]
 ) -> None:

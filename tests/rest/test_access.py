@@ -1,6 +1,7 @@
 """Who may come in: a door beyond loopback asks for tokens, and a token opens what its role may do and no more."""
 
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import websocket
 from spear.adapters.rest.access import ROUTES, markdown
 from spear.domain.token import TokenRole
 from tests.closed import Closed
+from tests.e2e.test_cli import started
 from tests.rest._sockets import HANDSHAKE, PONG, Raw, dial
 from tests.rest._sockets import closed as ended
 from tests.rest.conftest import NODE, done, refused
@@ -211,6 +213,60 @@ def test_a_revoked_token_ends_the_websockets_that_it_opened_and_no_others(closed
         del closed.session.headers["Authorization"]
 
 
+@pytest.fixture(scope="module")
+def loop(closed: Closed) -> str:
+    """A task that only ends by force."""
+    closed.session.headers["Authorization"] = f"Bearer {closed.tokens['admin']}"
+    try:
+        return closed.register("loop", endpoint="loops")
+    finally:
+        del closed.session.headers["Authorization"]
+
+
+def begun(closed: Closed, token: str, task: str, **headers: str) -> str:
+    """The execution that the token's bearer is given."""
+    asked = {"task_id": task, "mode": "async"}
+    return str(done(closed.as_(token, "POST", "/api/v1/executions", json=asked, headers=headers), 202)["execution_id"])
+
+
+def terminate(closed: Closed, token: str, execution: str) -> requests.Response:
+    return closed.as_(token, "POST", f"/api/v1/executions/{execution}/terminate", json={"reason": "enough"})
+
+
+def test_a_client_ends_what_its_token_requested_and_nothing_else(closed: Closed, loop: str) -> None:
+    mine, other = closed.issued("mine", "client"), closed.issued("other", "client")
+    execution = begun(closed, mine, loop, **{"Idempotency-Key": "k"})
+    assert begun(closed, other, loop, **{"Idempotency-Key": "k"}) == execution
+    refused(terminate(closed, other, execution), 403, "ANOTHER_CLIENT", "other", execution)
+    assert done(closed.as_(other, "GET", f"/api/v1/executions/{execution}"))["status"] in ("pending", "running")
+    for _ in range(2):
+        assert done(terminate(closed, mine, execution))["final_status"] == "cancelled"
+    refused(terminate(closed, mine, str(uuid4())), 404, "EXECUTION_NOT_FOUND")
+    operators = begun(closed, closed.tokens["operator"], loop)
+    refused(terminate(closed, mine, operators), 403, "ANOTHER_CLIENT")
+    done(terminate(closed, closed.tokens["operator"], operators))
+
+
+def test_a_new_token_of_an_old_name_owns_nothing_yet(closed: Closed, loop: str) -> None:
+    execution = begun(closed, closed.issued("heir", "client"), loop)
+    done(closed.as_(closed.tokens["admin"], "DELETE", "/api/v1/tokens/heir"))
+    heir = closed.issued("heir", "client")
+    refused(terminate(closed, heir, execution), 403, "ANOTHER_CLIENT")
+    done(terminate(closed, closed.tokens["operator"], execution))
+    done(terminate(closed, heir, begun(closed, heir, loop)))
+
+
+def test_a_client_that_leaves_the_command_ends_its_run(closed: Closed, loop: str) -> None:
+    token = closed.issued("leaves", "client")
+    listed = f"/api/v1/executions?task_id={loop}&status="
+    with started(closed, "run", "--token", token, "--task", "loops") as command:
+        [row] = eventually(lambda: closed.as_(token, "GET", f"{listed}running").json()["executions"])
+        command.send_signal(signal.SIGINT)
+        assert (command.wait(30), command.stderr.read()) == (130, "")
+    ended_as = done(closed.as_(token, "GET", f"/api/v1/executions/{row['execution_id']}"))
+    assert (ended_as["status"], ended_as["error"]["reason"]) == ("cancelled", "terminated")
+
+
 def test_a_revoked_token_ends_a_stream_whose_reader_takes_nothing(closed: Closed) -> None:
     admin, token = closed.tokens["admin"], closed.issued("lazy", "operator")
     for number in range(24):
@@ -247,7 +303,7 @@ def _path(rule: str) -> str:
 def test_each_route_is_for_whom_the_table_says(closed: Closed, role: str, method: str, rule: str, who: str) -> None:
     answer = closed.as_(closed.tokens[role], method, _path(rule), stream=True)
     answer.close()
-    may = role == "admin" or role in who.split() or who == "anybody"
+    may = role == "admin" or role in who.split() or who == "anybody" or (role == "client" and "owner" in who)
     assert (answer.status_code == 403) != may, answer.status_code
     assert answer.status_code not in (401, 500)
 

@@ -76,7 +76,7 @@ def test_a_wrong_token_is_refused_even_where_none_is_needed(channel):
 @pytest.mark.parametrize("role", ROLES)
 def test_each_method_is_for_whom_the_table_says(closed, line, role):
     for method, who, _ in METHODS:
-        may = role == "admin" or role in who.split() or who == "anybody"
+        may = role == "admin" or role in who.split() or who == "anybody" or (role == "client" and "owner" in who)
         found = status(line, method, bearer(closed.tokens[role]))
         if role == "node" and "itself" in who:
             assert found in (FORBIDDEN, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNIMPLEMENTED), method
@@ -195,6 +195,19 @@ def test_a_result_is_told_by_the_node_that_ran_it(closed, line, two):
     assert result(token).success
     assert result(closed.tokens["operator"], ident="").success
     assert len(kept()) == 2
+
+
+def test_a_client_ends_what_its_token_requested_through_whichever_door_and_nothing_else(closed, line):
+    mine, other = closed.issued("mine", "client"), closed.issued("other", "client")
+    asked = {"task_id": closed.register("loop"), "mode": "async"}
+    execution = closed.as_(mine, "POST", "/api/v1/executions", json=asked).json()["execution_id"]
+    with refused(FORBIDDEN, "other", execution):
+        Stub(line, function_pb2, "ExecutionService", token=other).TerminateExecution(execution_id=execution)
+    assert Stub(line, function_pb2, "ExecutionService", token=mine).TerminateExecution(execution_id=execution).success
+    invoke = Stub(line, function_pb2, "InvocationService", token=mine).Invoke
+    again = invoke(task_id=asked["task_id"], mode=function_pb2.EXECUTION_MODE_ASYNC).execution_id
+    assert closed.as_(other, "POST", f"/api/v1/executions/{again}/terminate").status_code == 403
+    assert closed.as_(mine, "POST", f"/api/v1/executions/{again}/terminate").status_code == 200
 
 
 def test_every_event_names_the_token_that_caused_it(closed, line):

@@ -10,8 +10,8 @@ from spear.adapters.rest.upgrade import bring_token
 from spear.services import doors
 from spear.services.tokens import ANYBODY, Caller, Tokens
 
-# Method, route, and who besides an admin: `itself` is the node whose uuid the route has, `anybody` needs no token,
-# the `fleet` shows a pass.
+# Method, route, and who besides an admin: `itself` is the node whose uuid the route has, `owner` the client that
+# requested the execution, `anybody` needs no token, the `fleet` shows a pass.
 # A route that is not here is for admins. fmt: off
 ROUTES: tuple[tuple[str, str, str], ...] = (
     ("GET", "/health", "anybody"),
@@ -26,7 +26,7 @@ ROUTES: tuple[tuple[str, str, str], ...] = (
     ("GET", "/api/v1/executions/<execution_id>", "operator client"),
     ("GET", "/api/v1/executions/<execution_id>/placement", "operator client"),
     ("GET", "/api/v1/executions/<execution_id>/logs", "operator client"),
-    ("POST", "/api/v1/executions/<execution_id>/terminate", "operator"),
+    ("POST", "/api/v1/executions/<execution_id>/terminate", "operator owner"),
     ("POST", "/api/v1/executions/<execution_id>/streams/session", "operator client"),
     (
         "GET",

@@ -7,7 +7,7 @@ from spear.services import doors
 from spear.services.tokens import ANYBODY, Caller, Tokens
 
 # Method, who besides an admin, and for `itself` where the message names the node: a node's token speaks for no other.
-# `anybody` needs no token, the `fleet` shows a pass. A method that is not here is for admins. fmt: off
+# `owner` is the client that requested the execution, `anybody` needs no token, the `fleet` shows a pass. A method that is not here is for admins. fmt: off
 METHODS: tuple[tuple[str, str, str], ...] = (
     ("grpc.health.v1.Health/Check", "anybody", ""),
     ("grpc.health.v1.Health/List", "operator node client", ""),
@@ -66,7 +66,7 @@ METHODS: tuple[tuple[str, str, str], ...] = (
     ("spearlet.InvocationService/Invoke", "operator client fleet", ""),
     ("spearlet.ExecutionService/GetExecution", "operator client fleet", ""),
     ("spearlet.ExecutionService/ListExecutions", "operator client", ""),
-    ("spearlet.ExecutionService/TerminateExecution", "operator fleet", ""),
+    ("spearlet.ExecutionService/TerminateExecution", "operator owner fleet", ""),
     ("spearlet.InstanceService/DestroyInstance", "operator", ""),
 )
 # fmt: on

@@ -7,7 +7,7 @@ from flask import g, request
 from marshmallow import ValidationError, fields, validates_schema
 
 from spear.adapters.rest.paging import AsOf, Paged
-from spear.adapters.rest.requests import Environ, origin, reader
+from spear.adapters.rest.requests import Environ, caller, origin, reader
 from spear.adapters.rest.schemas import (
     TEXTS,
     Ident,
@@ -28,6 +28,7 @@ from spear.projections import executions as views
 from spear.projections.executions import NO_EXIT_CODE, ExecutionRow
 from spear.services.calls import Call, Mode
 from spear.services.endings import OUTPUT_CONTENT_TYPE
+from spear.services.owners import check_owner
 from spear.services.platform import Platform
 
 KEY_HEADER = "Idempotency-Key"
@@ -244,7 +245,8 @@ def make(platform: Platform) -> Resource:
     @api.body(Reason, required=False)
     @api.answers(Terminated, refuses=(404, 409, 503))
     def terminate(body: dict[str, Any], execution_id: str) -> Any:
-        """End an execution as cancelled; repeating it changes nothing."""
+        """End an execution as cancelled; repeating it changes nothing. A client ends what its own token requested."""
+        check_owner(platform.log, caller(), service.get(execution_id))
         row = service.terminate(origin(), execution_id, body.get("reason", "terminated by request"))
         wrote_last(row.execution_id)
         return {**execution_json(row), "success": True, "final_status": row.status}

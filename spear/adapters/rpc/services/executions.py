@@ -11,6 +11,7 @@ from spear.errors import NotFound, Refused
 from spear.projections import executions as views
 from spear.projections.executions import ExecutionRow
 from spear.services.endings import OUTPUT_CONTENT_TYPE
+from spear.services.owners import check_owner
 from spear.services.platform import Platform
 
 FUNCTION_NAME = "_start"
@@ -58,7 +59,7 @@ class ExecutionService:
     DESCRIPTOR = pb.DESCRIPTOR.services_by_name["ExecutionService"]
 
     def __init__(self, platform: Platform) -> None:
-        self._executions, self._reader = platform.executions, platform.reader
+        self._executions, self._reader, self._log = platform.executions, platform.reader, platform.log
 
     def get_execution(self, request: Message, asked: Asked) -> Message:
         """One execution, with its output if that is asked for."""
@@ -66,8 +67,9 @@ class ExecutionService:
         return _message(row, self._executions.output(row) or b"" if request.include_output else b"")
 
     def terminate_execution(self, request: Message, asked: Asked) -> Message:
-        """End an execution as cancelled; one that ended by itself stays as it is."""
+        """End an execution as cancelled; one that ended by itself stays as it is. A client ends what it requested."""
         reason = text("reason", request.reason) or "terminated by request"
+        check_owner(self._log, asked.caller, self._executions.get(request.execution_id))
         try:
             row = self._executions.terminate(asked.origin, request.execution_id, reason)
         except Refused as error:
