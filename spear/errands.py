@@ -132,3 +132,7 @@ class Holders(Protocol):
     def find(self, name: str) -> FarObject | None:
         """The object, None where nobody has it; raises `Unavailable` when who has it, or who would know, cannot be asked."""
         ...
+
+    def holder(self, name: str) -> str:
+        """The node that has the object, as far as this process was told; "" for none."""
+        ...

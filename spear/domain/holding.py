@@ -50,11 +50,14 @@ class Holding(Aggregate):
         """The id of what this node has of this object."""
         return named("holding", f"{node_uuid}/{object_id}")
 
-    def report(self, node_uuid: str, seen: HoldingReport | None, *, at_us: int) -> bool:
-        """Take over what the node had at this time, None for nothing; False for old news."""
+    def report(self, node_uuid: str, seen: HoldingReport | None, *, at_us: int, result: bool = False) -> bool:
+        """Take over what the node had at this time, None for nothing; False for old news.
+
+        Of a `result` that it has no more it did not tell before: its execution did.
+        """
         if at_us < self.reported_at_us:
             return False
-        if seen is None and self.seen:
+        if seen is None and (self.seen or result):
             self._ended(node_uuid, at_us)
         elif seen and seen != self.seen:
             self._reported(

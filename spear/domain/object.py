@@ -1,5 +1,6 @@
 """A named, versioned piece of content with references and a pin."""
 
+import re
 from uuid import UUID
 
 from eventsourcing.domain import event
@@ -7,7 +8,18 @@ from eventsourcing.domain import event
 from spear.domain.base import Aggregate, named, topic
 from spear.errors import Invalid, NotFound, PreconditionFailed, Refused
 
-DEFAULT_BUCKET = "default"
+DEFAULT_BUCKET, RESULTS_BUCKET = "default", "results"
+_RESULT = re.compile(r"[0-9a-f-]{36}/[0-9a-f-]{36}")
+
+
+def result_key(task_id: str, execution_id: str) -> str:
+    """The key, in the bucket of results, of what an execution put out."""
+    return f"{task_id}/{execution_id}"
+
+
+def is_result(bucket: str, key: str) -> bool:
+    """Whether an object of this name is the output of an execution."""
+    return bucket == RESULTS_BUCKET and _RESULT.fullmatch(key) is not None
 
 
 @topic("object")

@@ -12,7 +12,7 @@ from typing import Any
 from spear.domain.execution import FINAL, Execution, ExecutionReport, ExecutionStatus
 from spear.domain.holding import HoldingReport
 from spear.domain.instance import Instance, InstanceReport, InstanceStatus
-from spear.domain.object import Object
+from spear.domain.object import Object, is_result
 from spear.domain.task import Task, TaskStatus
 from spear.errors import SpearError, Unavailable
 from spear.events.log import EventLog
@@ -26,7 +26,6 @@ from spear.projections.tasks import EXECUTION_ID, result_uri
 from spear.reactors.lines import LATER, LineSender
 from spear.reports import NOT_ITS_OWN, Headquarters, Told
 from spear.services.nodes import OwnNode
-from spear.services.objects import is_result
 
 log = logging.getLogger(__name__)
 _IDLE_S = 60.0
@@ -142,6 +141,9 @@ class ReportSender:
                     known.add(fact.position)
 
         for fact in facts:
+            if fact.topic == Object.ObjectDeleted.TOPIC:  # a result is known before it is gone
+                while any(sent.noun == "execution" for sent, _ in under_way):
+                    settle(*under_way.popleft())
             with _refusal_of(fact):
                 if told := tell(fact):
                     under_way.append((fact, told))

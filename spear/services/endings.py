@@ -6,11 +6,10 @@ from typing import Protocol
 
 from spear.domain.base import Aggregate
 from spear.domain.execution import Execution
-from spear.domain.object import Object
+from spear.domain.object import RESULTS_BUCKET, Object, result_key
 from spear.ports import End, Outcome
 from spear.projections.tasks import TaskRow
 from spear.services.content import Content, Contents
-from spear.services.objects import RESULTS_BUCKET
 from spear.services.unit import Unit
 
 OUTPUT_CONTENT_TYPE = "application/octet-stream"
@@ -55,7 +54,7 @@ class Endings:
             yield [execution, self._result(taken, kept)]
 
     def _result(self, taken: Taken, kept: Content) -> Object:
-        key = f"{taken.task.task_id}/{taken.execution_id}"
+        key = result_key(taken.task.task_id, taken.execution_id)
         ident = Object.ident(RESULTS_BUCKET, key)
         result = self._unit.blank_or_loaded(Object, ident) if taken.result_taken else Object.blank(ident)
         taken.result_taken = True  # if somebody put an object there before, the commit clashes and this is tried again

@@ -5,6 +5,7 @@ from time import monotonic
 from uuid import UUID
 
 from spear.domain.execution import FINAL, Execution, ExecutionStatus, idempotent_id
+from spear.domain.object import RESULTS_BUCKET, result_key
 from spear.domain.placement import Rule
 from spear.errors import Conflict, Corrupt, NotFound, Overloaded, Refused, Unavailable
 from spear.events.record import Origin
@@ -19,7 +20,6 @@ from spear.services.content import Content, Contents
 from spear.services.forwards import Forwards
 from spear.services.forwards import in_background as forwarded
 from spear.services.journeys import Forward
-from spear.services.objects import RESULTS_BUCKET
 from spear.services.placements import Choice, Placements, no_node
 from spear.services.runs import Runs, Work, in_background, spec_for
 from spear.services.tasks import Tasks
@@ -335,7 +335,7 @@ class Executions:
 
     def output(self, row: ExecutionRow, *, reader: Reader | None = None) -> bytes | None:
         """A completed execution's output; None when there is none or its object was deleted."""
-        found = get_object(reader or self._reader, f"{RESULTS_BUCKET}/{row.task_id}/{row.execution_id}")
+        found = get_object(reader or self._reader, f"{RESULTS_BUCKET}/{result_key(row.task_id, row.execution_id)}")
         if row.status != ExecutionStatus.COMPLETED or found is None:
             return None
         return self._contents.read(Content(found.sha256, found.size, found.inline))

@@ -3,12 +3,13 @@
 import io
 
 from spear.abilities import ObjectStat
+from spear.domain.object import RESULTS_BUCKET
 from spear.errors import Forbidden, NotFound
 from spear.events.record import Origin
 from spear.ports import RunSpec
 from spear.projections.objects import ObjectRow
 from spear.services.content import Contents
-from spear.services.objects import ALWAYS, RESULTS_BUCKET, Condition, Objects, split_name
+from spear.services.objects import ALWAYS, Condition, Objects, split_name
 
 GUESTS_BUCKET = "tasks"
 READ, WRITE = "objects.read", "objects.write"  # the config keys of what else a task may use

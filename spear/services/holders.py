@@ -1,23 +1,22 @@
 """Who has the objects that this process lacks: on an SMS the nodes of its fleet, on a SPEARlet the SMS that it is linked to."""
 
-from spear.domain.execution import ExecutionStatus
+from collections.abc import Iterator
+
 from spear.domain.node import NodeStatus
 from spear.errands import FarObject, NodeAddress, RemoteObjects
 from spear.errors import Unavailable
-from spear.projections.executions import get_execution
 from spear.projections.holdings import holders_of
 from spear.projections.nodes import get_node
 from spear.projections.reader import Reader
 from spear.protocols import passes
 from spear.services.nodes import OwnNode
-from spear.services.objects import RESULTS_BUCKET
 from spear.services.passes import Passes
 
 _MOST_ASKED = 8
 
 
 class FleetHolders:
-    """The nodes of this process's own log: a result is where its execution ran, all else where it was reported."""
+    """The nodes of this process's own log: an object is where it was reported, a result where its execution ran."""
 
     def __init__(self, reader: Reader, remote: RemoteObjects, *, own: OwnNode, passes: Passes) -> None:
         self._reader, self._remote, self._own, self._passes = reader, remote, own, passes
@@ -27,19 +26,18 @@ class FleetHolders:
 
         Of several nodes the one that wrote last is asked; the next one only when that one says that it is gone.
         """
-        named = (self._ran(name), *holders_of(self._reader, name, most=_MOST_ASKED))
-        for node_uuid in dict.fromkeys(named):
-            if node_uuid not in ("", self._own.uuid) and (found := self._remote.find(self._address(node_uuid), name)):
+        for node_uuid in self._named(name):
+            if found := self._remote.find(self._address(node_uuid), name):
                 return found
         return None
 
-    def _ran(self, name: str) -> str:
-        """The node on which the execution ran of which this would be the result."""
-        bucket, _, key = name.partition("/")
-        task_id, _, execution_id = key.partition("/")
-        row = get_execution(self._reader, execution_id) if bucket == RESULTS_BUCKET else None
-        ended = row is not None and row.task_id == task_id and row.status == ExecutionStatus.COMPLETED
-        return row.node_uuid if row and ended else ""
+    def holder(self, name: str) -> str:
+        """The node that is asked first, as far as this process was told; "" for none."""
+        return next(self._named(name), "")
+
+    def _named(self, name: str) -> Iterator[str]:
+        found = holders_of(self._reader, name, most=_MOST_ASKED)
+        return (node_uuid for node_uuid in found if node_uuid != self._own.uuid)
 
     def _address(self, node_uuid: str) -> NodeAddress:
         node = get_node(self._reader, node_uuid)
@@ -60,3 +58,7 @@ class SmsHolder:
     def find(self, name: str) -> FarObject | None:
         """The object, None where nobody has it; raises `Unavailable`."""
         return self._remote.find(self._sms, name)
+
+    def holder(self, name: str) -> str:
+        """The SMS alone knows, and it is not asked."""
+        return ""

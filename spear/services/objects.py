@@ -1,13 +1,12 @@
 """Objects: put, read, list, references, pins, delete."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from spear.domain.object import DEFAULT_BUCKET, Object
+from spear.domain.object import DEFAULT_BUCKET, RESULTS_BUCKET, Object, result_key
 from spear.errands import FarObject, Holders
-from spear.errors import Corrupt, Invalid, NotFound, PreconditionFailed, SpearError, TooLarge, Unavailable
+from spear.errors import Corrupt, Invalid, NotFound, PreconditionFailed, Refused, SpearError, TooLarge, Unavailable
 from spear.events.record import Committed, Origin
 from spear.projections import objects as views
 from spear.projections.executions import ExecutionRow
@@ -16,9 +15,8 @@ from spear.projections.reader import Reader
 from spear.services.content import Content, Contents
 from spear.services.unit import Unit, retrying
 
-RESULTS_BUCKET = "results"
+HELD_ELSEWHERE = "HELD_ELSEWHERE"
 _LONGEST_NAME = 1024
-_RESULT = re.compile(r"[0-9a-f-]{36}/[0-9a-f-]{36}")
 _UNREADABLE = "\N{REPLACEMENT CHARACTER}"  # what is left of bytes that are not UTF-8
 
 
@@ -30,11 +28,6 @@ def split_name(name: str) -> tuple[str, str]:
     if not bucket or not key or len(name) > _LONGEST_NAME or not name.isprintable() or _UNREADABLE in name:
         raise Invalid.field("key", name, f"key or bucket/key of at most {_LONGEST_NAME} printable characters")
     return bucket, key
-
-
-def is_result(bucket: str, key: str) -> bool:
-    """Whether an object of this name is the output of an execution."""
-    return bucket == RESULTS_BUCKET and _RESULT.fullmatch(key) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +136,7 @@ class Objects:
         """The output of an execution that another node ran, or why it cannot be had now; None when it was deleted there."""
         if not row.output_size:
             return b""
-        name = f"{RESULTS_BUCKET}/{row.task_id}/{row.execution_id}"
+        name = f"{RESULTS_BUCKET}/{result_key(row.task_id, row.execution_id)}"
         try:
             found = self.elsewhere(name)
             return self.read(name, found) if found else None
@@ -171,7 +164,7 @@ class Objects:
         return self._tell_present(origin, name, lambda o: o.unpin())
 
     def delete(self, origin: Origin, name: str, *, force: bool = False, condition: Condition = ALWAYS) -> Written:
-        """Remove the object; a pinned one only by force. Raises `PreconditionFailed`."""
+        """Remove the object; a pinned one only by force. Raises `PreconditionFailed`, and `Refused` for one of a node."""
         reason = "deleted by request"
         return self._tell_present(origin, name, lambda o: o.delete(reason, force=force), condition=condition)
 
@@ -183,7 +176,19 @@ class Objects:
                 raise NotFound.noun("object", name)
             command(found)
 
-        return self._tell(origin, name, tell, condition=condition)
+        try:
+            return self._tell(origin, name, tell, condition=condition)
+        except (NotFound, PreconditionFailed):
+            self._refuse_held(name)
+            raise
+
+    def _refuse_held(self, name: str) -> None:
+        """Raise `Refused` for what this process lacks and a node has, who alone changes it."""
+        lacking = self._holders is not None and self.look(name) is None
+        node_uuid = self._holders.holder("/".join(split_name(name))) if self._holders and lacking else ""
+        if node_uuid:
+            text = f"object {name}: node {node_uuid} has it, and it is changed and deleted there alone"
+            raise Refused(text, code=HELD_ELSEWHERE, details={"node_uuid": node_uuid})
 
     def _tell(self, origin: Origin, name: str, command: Callable[[Object], None], *, condition: Condition) -> Written:
         bucket, key = split_name(name)

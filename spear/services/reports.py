@@ -6,12 +6,14 @@ from uuid import UUID
 from spear.domain.execution import FINAL, Execution, ExecutionReport
 from spear.domain.holding import Holding, HoldingReport
 from spear.domain.instance import Instance, InstanceReport
+from spear.domain.object import is_result
 from spear.domain.task import Task
 from spear.domain.token import TokenRole
 from spear.errors import Forbidden, Invalid, NotFound, Refused
 from spear.events.record import Origin
 from spear.ports import LogLine
 from spear.projections.executions import ExecutionRow, get_execution
+from spear.projections.holdings import get_holding
 from spear.projections.reader import Reader
 from spear.projections.tasks import EXECUTION_ID, task_results
 from spear.reports import NOT_ITS_OWN, LineStore, LogMark
@@ -84,11 +86,14 @@ class Reports:
 
         def attempt() -> bool:
             holding = self._unit.blank_or_loaded(Holding, Holding.ident(node_uuid, object_id))
-            taken = holding.report(node_uuid, seen, at_us=updated_at_us)
+            listed = seen is None and get_holding(self._reader, str(holding.id)) is not None
+            taken = holding.report(node_uuid, seen, at_us=updated_at_us, result=listed)
             self._unit.save(origin, holding)
             return taken
 
         self._refuse_own(node_uuid)
+        if seen and is_result(seen.bucket, seen.key):
+            raise Refused(f"object.key: got {seen.key}, but of a result its execution tells, and nobody else")
         return retrying(attempt)
 
     def _refuse_own(self, node_uuid: str) -> None:

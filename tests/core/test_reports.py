@@ -134,6 +134,25 @@ def test_of_an_object_the_last_of_a_page_is_told_and_of_a_result_nothing(tmp_pat
             assert sms.of("object") == [(str(kept), ("b", "kept", 2, 2)), (str(gone), None)]
 
 
+def test_that_a_result_is_gone_is_told_when_the_sms_knows_the_end_of_its_execution(tmp_path, sms):
+    begun = []
+
+    def report_object(object_id, seen, **_):
+        begun.append((object_id, seen, sms.of("execution")))
+        return lambda: True
+
+    sms.report_object = report_object
+    with node(tmp_path) as here:
+        task = here.task()
+        (ident,) = ran(here, task, 1)
+        result = here.unit.blank_or_loaded(Object, Object.ident("results", f"{task.task_id}/{ident}"))
+        result.delete("enough")
+        here.unit.save(ORIGIN, result)
+        with telling(here, sms, tmp_path):
+            until(lambda: begun)
+        assert begun == [(str(result.id), None, [(ident, "completed")])]
+
+
 def test_a_result_that_the_sms_knows_by_the_end_is_not_told_as_well(tmp_path, sms):
     sms.knows_results = True
     with node(tmp_path) as here, telling(here, sms, tmp_path) as (_, path):

@@ -118,17 +118,28 @@ def test_an_empty_output_is_known_without_asking(sms: Server, both: Fleet, echo:
     assert (sms.get(result).status_code, sms.get(result).content) == (200, b"")
 
 
-def test_what_nobody_has_is_not_found_and_asked_for_once_at_each_door(sms: Server, both: Fleet, echo: str) -> None:
+def test_a_result_is_listed_until_its_node_has_it_no_more_and_nobody_is_asked_for_it_after_that(
+    sms: Server, both: Fleet, echo: str
+) -> None:
     result = ran(sms, both[0])
+    name = result.removeprefix("/api/v1/objects/")
+    [row] = sms.get("/api/v1/objects", params={"prefix": name}).json()["objects"]
+    assert (row["key"], row["node_uuid"], row["size"], row["version"]) == (name, uuid_of(both[0]), len(BIG), 1)
+    assert name in {found[0] for found in listed(sms, f"results/{echo}/")}
     with Between(both[0].port) as between, reached_by(sms, both[0], between):
+        assert sms.call("HEAD", result).status_code == 200
+        assert between.requests and all("here=true" in asked for asked in between.requests)
         assert both[0].call("DELETE", result).status_code == 200
-        gone = sms.get(result)
-        assert (gone.status_code, gone.json()["error"]) == (404, "OBJECT_NOT_FOUND")
-        assert "output" not in shown(sms, result) and "output_error" not in shown(sms, result)
-        assert all("here=true" in asked for asked in between.requests)
+        eventually(lambda: not listed(sms, name))
         before = len(between.requests)
-        assert both[1].get(result).status_code == 404
-        assert len(between.requests) == before + 1
+        for server in (sms, both[1]):
+            gone = server.get(result)
+            assert (gone.status_code, gone.json()["error"]) == (404, "OBJECT_NOT_FOUND")
+        assert "output" not in shown(sms, result) and "output_error" not in shown(sms, result)
+        assert len(between.requests) == before
+
+
+def test_what_no_node_ever_had_is_not_found(sms: Server, both: Fleet, echo: str) -> None:
     assert sms.get("/api/v1/objects/nobody/has-it").status_code == 404
     assert both[1].get("/api/v1/objects/nobody/has-it").status_code == 404
     assert sms.get(f"/api/v1/objects/results/{echo}/no-run").status_code == 404
@@ -247,6 +258,37 @@ def test_of_one_name_the_own_object_is_read_and_else_the_one_that_was_written_la
     put(sms, "same/name", b"sms")
     assert sms.get("/api/v1/objects/same/name").content == b"sms"
     assert listed(sms, "same/") == [("same/name", 1, "")]
+
+
+CHANGES = (("DELETE", ""), ("POST", "/refs"), ("DELETE", "/refs"), ("POST", "/pin"), ("DELETE", "/pin"))
+
+
+def test_what_a_node_has_is_changed_there_alone_and_the_sms_says_where(sms: Server, both: Fleet, echo: str) -> None:
+    put(both[0], "kept/there", b"x")
+    eventually(lambda: listed(sms, "kept/"))
+    for path in ("/api/v1/objects/kept/there", ran(sms, both[0])):
+        for method, part in CHANGES:
+            told = sms.call(method, path + part)
+            assert (told.status_code, told.json()["error"]) == (409, "HELD_ELSEWHERE"), (method, part)
+            assert told.json()["details"] == {"node_uuid": uuid_of(both[0])}
+        assert sms.call("DELETE", path, headers={"If-Match": '"1"'}).json()["error"] == "HELD_ELSEWHERE"
+    assert uuid_of(both[0]) in failed(sms, 5, "object", "rm", "kept/there")
+    assert both[0].call("DELETE", "/api/v1/objects/kept/there").status_code == 200
+    eventually(lambda: not listed(sms, "kept/"))
+    gone = sms.call("DELETE", "/api/v1/objects/kept/there")
+    assert (gone.status_code, gone.json()["error"]) == (404, "OBJECT_NOT_FOUND")
+
+
+def test_an_object_that_the_sms_deletes_is_not_read_from_the_node_that_made_it(
+    sms: Server, both: Fleet, echo: str
+) -> None:
+    ran_at = sms.post("/e/parrot", data=b"here and there")
+    ident = ran_at.headers["X-Execution-Id"]
+    result = f"/api/v1/objects/results/{echo}/{ident}"
+    assert [row[2] for row in listed(sms, f"results/{echo}/{ident}")] == [""]
+    assert sms.call("DELETE", result).status_code == 200
+    assert listed(sms, f"results/{echo}/{ident}") == []
+    assert sms.get(result).status_code == 404
 
 
 def two_reads(both: Fleet, name: str) -> list[bytes]:

@@ -414,6 +414,47 @@ def test_that_an_object_is_gone_of_which_nobody_heard_records_nothing(server: Se
     assert len(events_of(server, ["HoldingReported", "HoldingEnded"])) == before
 
 
+def names(server: Server, stub: Any, prefix: str) -> list[tuple[str, str]]:
+    """What both doors list: key and node."""
+    found = stub("spearlet.ObjectService").ListObjects(prefix=prefix, include_values=True)
+    by_rest = server.get("/api/v1/objects", params={"prefix": prefix}).json()["objects"]
+    listed = [(one.key, one.node_uuid) for one in found.objects]
+    assert listed == [(one["key"], one["node_uuid"]) for one in by_rest]
+    return listed
+
+
+def test_both_doors_list_what_nodes_have_and_the_values_of_ones_own(server: Server, stub, holds):
+    node, key = str(uuid4()), str(uuid4())
+    holds(node, T, key=f"{key}/far", size=7, metadata={"a": "b"})
+    server.call("PUT", f"/api/v1/objects/held/{key}/own", data=b"mine")
+    assert names(server, stub, f"held/{key}/") == [(f"held/{key}/far", node), (f"held/{key}/own", "")]
+    far, own = stub("spearlet.ObjectService").ListObjects(prefix=f"held/{key}/", include_values=True).objects
+    assert (far.size, far.value, dict(far.metadata), own.value) == (7, b"", {"a": "b"}, b"mine")
+    told = stub("spearlet.ObjectService").DeleteObject(key=f"held/{key}/far")
+    assert (told.success, node in told.message) == (False, True)
+
+
+def test_a_result_is_listed_by_the_end_of_its_execution_and_by_nobodys_report(
+    server: Server, stub, report, nodes, holds, ran
+):
+    join(nodes, ran["node_uuid"])
+    key = f"{ran['task_id']}/{ran['execution_id']}"
+    for node in (ran["node_uuid"], str(uuid4())):
+        with refused(REFUSED, "object.key", key):
+            holds(node, T, bucket="results", key=key)
+    report(ran, RUNNING, T, started_at_ms=T)
+    assert names(server, stub, f"results/{key}") == []
+    report(ran, COMPLETED, T + 1, started_at_ms=T, completed_at_ms=T + 1)
+    assert names(server, stub, f"results/{key}") == [(f"results/{key}", ran["node_uuid"])]
+    gone = {"object_id": str(Object.ident("results", key)), "updated_at_us": (T + 2) * 1000}
+    tell = stub("sms.ObjectRegistryService").ReportObject
+    for node in (str(uuid4()), ran["node_uuid"], ran["node_uuid"]):
+        assert tell(node_uuid=node, **gone).accepted
+    assert names(server, stub, f"results/{key}") == []
+    told = [one["data"]["node_uuid"] for one in events_of(server, ["HoldingEnded"])]
+    assert told.count(ran["node_uuid"]) == 1
+
+
 @pytest.mark.parametrize(
     ("field", "fields"),
     [

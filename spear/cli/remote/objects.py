@@ -33,10 +33,10 @@ def _full(key: str) -> str:
 
 
 def stat(server: Server, key: str) -> dict[str, Any]:
-    """What the list says of one object, or of one that is not listed what its content's header fields say."""
+    """What the list says of one object; of a result of another node, what its content's header fields say."""
     full = _full(key)
     for found in server.get("objects", prefix=full, limit=1)["objects"]:
-        if found["key"] == full:
+        if found["key"] == full and found["sha256"]:
             return dict(found)
     return _told(full, server.head(path_to(key)))
 

@@ -162,7 +162,7 @@ def make(platform: Platform) -> Resource:
     @api.query(ObjectQuery)
     @api.answers(ObjectList)
     def listed(query: dict[str, Any]) -> Any:
-        """Objects by key; with `node_uuid` those that a node reported, but for results."""
+        """Objects by key; with `node_uuid` those that a node has. Of its results the hash is not told here."""
         seen = reader(platform)
         query.pop("as_of", None)
         found: Any = list_objects if query.pop("here") else list_known
@@ -207,12 +207,12 @@ def make(platform: Platform) -> Resource:
     @api.query(Force)
     @api.answers(Held, refuses=(404, 409, 412, 503))
     def delete(query: dict[str, Any], key: str) -> Any:
-        """Delete an object; a pinned one only with force."""
+        """Delete an object; a pinned one only with force, and one of a node only there."""
         return _held(service.delete(origin(), key, force=query["force"], condition=_condition()))
 
     @api.post("/<path:key>/refs")
     @api.body(Count, required=False)
-    @api.answers(Held, refuses=(404, 503))
+    @api.answers(Held, refuses=(404, 409, 503))
     def add_refs(body: dict[str, Any], key: str) -> Any:
         """Count more references to an object."""
         return _held(service.add_ref(origin(), key, body["count"]))
@@ -225,13 +225,13 @@ def make(platform: Platform) -> Resource:
         return _held(service.remove_ref(origin(), key, body["count"]))
 
     @api.post("/<path:key>/pin")
-    @api.answers(Held, refuses=(404, 422, 503))
+    @api.answers(Held, refuses=(404, 409, 422, 503))
     def pin(key: str) -> Any:
         """Keep an object whatever its references."""
         return _held(service.pin(origin(), key))
 
     @api.delete("/<path:key>/pin")
-    @api.answers(Held, refuses=(404, 422, 503))
+    @api.answers(Held, refuses=(404, 409, 422, 503))
     def unpin(key: str) -> Any:
         """Let an object go when nothing refers to it."""
         return _held(service.unpin(origin(), key))

@@ -12,7 +12,7 @@ from spear.adapters.rpc.generated.spearlet import object_pb2 as pb
 from spear.domain.object import DEFAULT_BUCKET
 from spear.errands import FarObject
 from spear.errors import NotFound, PreconditionFailed, Refused, TooLarge
-from spear.projections import objects as views
+from spear.projections.holdings import HoldingRow, list_known
 from spear.projections.objects import ObjectRow
 from spear.services.endings import OUTPUT_CONTENT_TYPE
 from spear.services.objects import ALWAYS, Condition
@@ -33,7 +33,7 @@ def _said(error: NotFound | Refused | TooLarge) -> str:
     return _CODES.get(error.code) or _SAID.get(type(error)) or error.message
 
 
-def _shown(row: ObjectRow) -> str:
+def _shown(row: ObjectRow | HoldingRow) -> str:
     return row.key if row.bucket == DEFAULT_BUCKET and "/" not in row.key else row.name
 
 
@@ -49,11 +49,11 @@ def _described(row: ObjectRow) -> dict[str, Any]:
     }
 
 
-def _that_fit(rows: list[ObjectRow], next_after: str) -> tuple[list[ObjectRow], str]:
+def _that_fit(rows: list[ObjectRow | HoldingRow], next_after: str) -> tuple[list[ObjectRow | HoldingRow], str]:
     """The first rows, at least one, whose values fit into one page, and the cursor after them."""
     total = 0
     for count, row in enumerate(rows):
-        total += row.size
+        total += row.size if isinstance(row, ObjectRow) else 0
         if count and total > _PAGE_BYTES:
             return rows[:count], rows[count - 1].name
     return rows, next_after
@@ -113,14 +113,22 @@ class ObjectService:
         return pb.Object(value=value, **_described(row))
 
     def list_objects(self, request: Message, asked: Asked) -> Message:
-        """Objects by name; `start_after` is the `next_start_after` of the page before."""
+        """Objects by name, a node's without its value; `start_after` is the `next_start_after` of the page before."""
         limit = min(request.limit, _MOST) if request.limit > 0 else _MOST
         prefix, after = _full(text("prefix", request.prefix)), text("start_after", request.start_after)
-        rows, next_after = views.list_objects(self._reader, prefix=prefix, after=after, limit=limit)
+        rows, next_after = list_known(self._reader, prefix=prefix, after=after, limit=limit)
         if request.include_values:
             rows, next_after = _that_fit(rows, next_after)
-        objects = [self._message(row, request.include_values) for row in rows]
+        objects = [self._listed(row, request.include_values) for row in rows]
         return pb.ListObjectsResponse(objects=objects, has_more=bool(next_after), next_start_after=next_after)
+
+    def _listed(self, row: ObjectRow | HoldingRow, with_value: bool) -> Message:
+        if isinstance(row, ObjectRow):
+            return self._message(row, with_value)
+        written_at = seconds(row.reported_at_us)
+        return pb.Object(
+            key=_shown(row), size=row.size, updated_at=written_at, metadata=row.metadata, node_uuid=row.node_uuid
+        )
 
     def add_object_ref(self, request: Message, asked: Asked) -> Message:
         """Count more references; a count of 0 or less is one."""

@@ -32,7 +32,7 @@ class ObjectMeta(_message.Message):
     def __init__(self, key: _Optional[str] = ..., size: _Optional[int] = ..., created_at: _Optional[int] = ..., updated_at: _Optional[int] = ..., ref_count: _Optional[int] = ..., pinned: _Optional[bool] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Object(_message.Message):
-    __slots__ = ("key", "value", "size", "created_at", "updated_at", "ref_count", "pinned", "metadata")
+    __slots__ = ("key", "value", "size", "created_at", "updated_at", "ref_count", "pinned", "metadata", "node_uuid")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -48,6 +48,7 @@ class Object(_message.Message):
     REF_COUNT_FIELD_NUMBER: _ClassVar[int]
     PINNED_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
+    NODE_UUID_FIELD_NUMBER: _ClassVar[int]
     key: str
     value: bytes
     size: int
@@ -56,7 +57,8 @@ class Object(_message.Message):
     ref_count: int
     pinned: bool
     metadata: _containers.ScalarMap[str, str]
-    def __init__(self, key: _Optional[str] = ..., value: _Optional[bytes] = ..., size: _Optional[int] = ..., created_at: _Optional[int] = ..., updated_at: _Optional[int] = ..., ref_count: _Optional[int] = ..., pinned: _Optional[bool] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    node_uuid: str
+    def __init__(self, key: _Optional[str] = ..., value: _Optional[bytes] = ..., size: _Optional[int] = ..., created_at: _Optional[int] = ..., updated_at: _Optional[int] = ..., ref_count: _Optional[int] = ..., pinned: _Optional[bool] = ..., metadata: _Optional[_Mapping[str, str]] = ..., node_uuid: _Optional[str] = ...) -> None: ...
 
 class PutObjectRequest(_message.Message):
     __slots__ = ("key", "value", "metadata", "overwrite")
