@@ -10,7 +10,7 @@ from spear.domain.holding import Holding
 from spear.domain.object import RESULTS_BUCKET, Object, result_key
 from spear.events.record import Recorded
 from spear.projections.executions import EXECUTIONS
-from spear.projections.objects import ObjectRow, list_objects
+from spear.projections.objects import ObjectRow, list_objects, names_within
 from spear.projections.reader import Reader
 from spear.projections.tables import Sheets, Table
 
@@ -87,11 +87,11 @@ def list_holdings(reader: Reader, *, prefix: str, after: str, limit: int) -> tup
 
     It looks no further than at so many rows, so there can be a cursor after fewer than `limit`, and after none.
     """
-    within, span = "name > ? AND name >= ? AND name < ?", (after, prefix, prefix + "\U0010ffff")
+    within, (lower, upper) = names_within(prefix, after)
     ahead = f"SELECT name FROM holdings WHERE {within} ORDER BY name LIMIT 1 OFFSET ?"
-    last = "".join(name for (name,) in reader.values(ahead, (*span, _LOOKED_AT)))
-    where = f"{within} AND (? = '' OR name <= ?) AND {_REGISTERED} AND {_NEWEST} ORDER BY name LIMIT ?"
-    rows = reader.rows(HOLDINGS, where, (*span, last, last, limit + 1))
+    last = "".join(name for (name,) in reader.values(ahead, (lower, upper, _LOOKED_AT - 1)))
+    where = f"{within} AND {_REGISTERED} AND {_NEWEST} ORDER BY name LIMIT ?"
+    rows = reader.rows(HOLDINGS, where, (lower, last or upper, limit + 1))
     return rows[:limit], rows[limit - 1].name if len(rows) > limit else last
 
 

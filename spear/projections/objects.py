@@ -156,13 +156,16 @@ def get_object(reader: Reader, name: str) -> ObjectRow | None:
     return reader.get(OBJECTS, name)
 
 
+def names_within(prefix: str, after: str) -> tuple[str, tuple[str, str]]:
+    """A condition on `name` and its values: begins so, beyond the cursor. With one bound on each side, an index is entered there."""
+    lower, value = (">", after) if after >= prefix else (">=", prefix)
+    return f"name {lower} ? AND name <= ?", (value, prefix + "\U0010ffff")  # which is no part of any name
+
+
 def list_objects(reader: Reader, *, prefix: str = "", after: str = "", limit: int = 100) -> tuple[list[ObjectRow], str]:
     """Objects by name, and the cursor that continues ("": no more)."""
-    rows = reader.rows(
-        OBJECTS,
-        "name > ? AND name >= ? AND name < ? ORDER BY name LIMIT ?",
-        (after, prefix, prefix + "\U0010ffff", limit + 1),
-    )
+    within, span = names_within(prefix, after)
+    rows = reader.rows(OBJECTS, f"{within} ORDER BY name LIMIT ?", (*span, limit + 1))
     return rows[:limit], rows[limit - 1].name if len(rows) > limit else ""
 
 

@@ -9,6 +9,7 @@ from spear.domain.holding import HoldingReport
 from spear.domain.object import Object
 from spear.projections import holdings
 from spear.projections.holdings import list_known
+from spear.projections.objects import names_within
 from spear.services.content import Contents
 from spear.services.nodes import OwnNode
 from spear.services.objects import Objects
@@ -84,3 +85,28 @@ def test_of_one_name_a_node_that_is_registered_is_asked_before_one_that_was_remo
     here.nodes.delete(ORIGIN, gone, "gone")
     assert holdings.holders_of(here.reader, "b/k", most=8) == [lives, gone]
     assert holdings.holders_of(here.reader, f"b/{uuid4()}", most=8) == []
+
+
+@pytest.mark.parametrize(
+    ("prefix", "after", "bounds"),
+    [
+        ("b/", "", ("name >= ?", "b/")),
+        ("b/", "a/z", ("name >= ?", "b/")),
+        ("b/", "b/k", ("name > ?", "b/k")),
+        ("b/", "c/", ("name > ?", "c/")),
+        ("", "", ("name > ?", "")),
+    ],
+)
+def test_a_list_begins_to_look_where_its_names_begin(prefix, after, bounds):
+    within, (lower, _) = names_within(prefix, after)
+    assert (within.partition(" AND ")[0], lower) == bounds
+    assert within.count("?") == 2
+
+
+def test_the_list_is_read_from_its_index_between_two_bounds(here):
+    within, span = names_within("b/", "b/k")
+    for table in ("holdings", "objects"):
+        plan = here.reader.values(
+            f"EXPLAIN QUERY PLAN SELECT * FROM {table} WHERE {within} ORDER BY name LIMIT 9", span
+        )
+        assert len(plan) == 1 and "(name>? AND name<?)" in plan[0][3], plan
