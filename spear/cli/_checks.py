@@ -52,23 +52,23 @@ def _differences(recorder: ApswRecorder, live: Path, rebuilt: Path) -> list[str]
     ]
 
 
-def check(args: Namespace) -> int:
+def check(args: Namespace, progress: Progress) -> int:
     """Check the log from end to end, then rebuild the views and compare; 1 when anything is wrong."""
     place = find(args.data_dir)
-    with Progress("verify") as progress:
-        findings = verify(place.log, progress=progress)
+    findings = verify(place.log, progress=progress)
     events, views = 0, "views not compared"
     if not findings:
         with opened(place) as recorder:
             events = head_of(recorder)
-            views, findings = _check_views(place, recorder)
-    _report(args, events=events, views=views, findings=findings)
+            views, findings = _check_views(place, recorder, progress)
+    _report(args, progress, events=events, views=views, findings=findings)
     return 1 if findings else 0
 
 
-def _check_views(place: Place, recorder: ApswRecorder) -> tuple[str, list[Finding]]:
+def _check_views(place: Place, recorder: ApswRecorder, progress: Progress) -> tuple[str, list[Finding]]:
     with TemporaryDirectory(prefix="spear-verify-") as name:
         try:
+            progress.step("copy views")
             live = _copy_live(place, Path(name))
         except Corrupt as error:
             return "views damaged", [Finding(None, None, error.message)]
@@ -78,20 +78,20 @@ def _check_views(place: Place, recorder: ApswRecorder) -> tuple[str, list[Findin
             what = f"views: they reach position {live.position}, the log ends at {head_of(recorder)}"
             return "views ahead", [Finding(live.position, None, what)]
         rebuilt = Path(name) / "rebuilt.db"
-        with Progress("rebuild views") as progress:
-            rebuild(rebuilt, recorder, until=live.position, progress=progress)
+        rebuild(rebuilt, recorder, until=live.position, progress=progress.step("rebuild views"))
+        progress.step("compare views")
         wrong = _differences(recorder, live.path, rebuilt)
     return "views differ" if wrong else "views match", [Finding(None, None, what) for what in wrong]
 
 
-def _report(args: Namespace, *, events: int, views: str, findings: Sequence[Finding]) -> None:
+def _report(args: Namespace, out: Progress, *, events: int, views: str, findings: Sequence[Finding]) -> None:
     if args.json:
         told = [asdict(finding) for finding in findings]
-        print(as_json({"ok": not findings, "events": events, "views": views, "findings": told}))
+        out.say(as_json({"ok": not findings, "events": events, "views": views, "findings": told}))
     elif findings:
-        print("\n".join(_told(finding) for finding in findings))
+        out.say("\n".join(_told(finding) for finding in findings))
     else:
-        print(f"ok: {events} events, chain whole, {views}")
+        out.say(f"ok: {events} events, chain whole, {views}")
 
 
 def _told(finding: Finding) -> str:
@@ -100,23 +100,25 @@ def _told(finding: Finding) -> str:
     return plain(at + where + finding.what)
 
 
-def replay(args: Namespace) -> int:
+def replay(args: Namespace, progress: Progress) -> int:
     """Rebuild the views beside the live ones, say how fast that was, and compare; 1 when they differ."""
     if args.keep and (args.keep.exists() or not args.keep.parent.is_dir()):
         raise StartupError(f"--keep: got {args.keep}, expected a new file in a directory that exists")
     place = find(args.data_dir)
     near = args.keep.parent if args.keep else None  # a rename works only within one file system
     with opened(place) as recorder, TemporaryDirectory(prefix="spear-replay-", dir=near) as name:
+        progress.step("copy views")
         live = _copy_live(place, Path(name))
         until = _until(args, recorder, live)
         rebuilt = Path(name) / "rebuilt.db"
-        seconds = _timed_rebuild(rebuilt, recorder, until)
+        seconds = _timed_rebuild(rebuilt, recorder, until, progress.step("replay"))
+        progress.step("compare views")
         comparable = live.path if live and live.position == until else None
         wrong = _differences(recorder, comparable, rebuilt) if comparable else []
         if args.keep:
             rebuilt.rename(args.keep)
     verdict = "not compared" if comparable is None else "differ" if wrong else "match"
-    _report_replay(args, until=until, seconds=seconds, views=verdict, differences=wrong)
+    _report_replay(args, progress, until=until, seconds=seconds, views=verdict, differences=wrong)
     return 1 if wrong else 0
 
 
@@ -127,19 +129,20 @@ def _until(args: Namespace, recorder: ApswRecorder, live: _Live | None) -> int:
     return min(live.position, head) if live else head
 
 
-def _timed_rebuild(path: Path, recorder: ApswRecorder, until: int) -> float:
+def _timed_rebuild(path: Path, recorder: ApswRecorder, until: int, progress: Progress) -> float:
     began = time.perf_counter()
-    with Progress("replay") as progress:
-        rebuild(path, recorder, until=until, progress=progress)
+    rebuild(path, recorder, until=until, progress=progress)
     return time.perf_counter() - began
 
 
-def _report_replay(args: Namespace, *, until: int, seconds: float, views: str, differences: list[str]) -> None:
+def _report_replay(
+    args: Namespace, out: Progress, *, until: int, seconds: float, views: str, differences: list[str]
+) -> None:
     rate = round(until / seconds)
     if args.json:
         told = {"position": until, "seconds": round(seconds, 3), "events_per_second": rate, "views": views}
-        print(as_json({**told, "differences": differences}))
+        out.say(as_json({**told, "differences": differences}))
         return
-    print(f"replayed {until} events in {seconds:.3f} s ({rate} events/s); live views: {views}")
+    out.say(f"replayed {until} events in {seconds:.3f} s ({rate} events/s); live views: {views}")
     for line in differences:
-        print(plain(line))
+        out.say(plain(line))

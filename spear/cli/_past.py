@@ -42,25 +42,24 @@ SHOWN: dict[str, tuple[Table[Any], tuple[str, ...]]] = {
 }
 
 
-def _make(path: Path, place: Place, recorder: ApswRecorder, *, until: int) -> None:
+def _make(path: Path, place: Place, recorder: ApswRecorder, *, until: int, progress: Progress) -> None:
     start = Snapshots(place.snapshots).nearest(until) if place.snapshots.is_dir() else None
-    with Progress(f"views at {until}") as progress:
-        make_views(path, recorder, until=until, start=start, progress=progress)
+    make_views(path, recorder, until=until, start=start, progress=progress.step(f"views at {until}"))
 
 
-def as_of(args: Namespace) -> int:
+def as_of(args: Namespace, progress: Progress) -> int:
     """Print the rows of one table as they were."""
     table, columns = SHOWN[args.table]
     place = find(args.data_dir)
     with opened(place) as recorder, TemporaryDirectory(prefix="spear-as-of-") as name:
         position = position_of(recorder, "POSITION", args.position)
-        _make(Path(name) / "views.db", place, recorder, until=position)
+        _make(Path(name) / "views.db", place, recorder, until=position, progress=progress)
         with closing(Reader(Path(name) / "views.db")) as reader:
             rows, cursor = _page(reader, table, after=args.after, limit=args.limit)
     if args.json:
-        print(as_json({"position": position, "table": args.table, "rows": rows, "next_after": cursor}))
+        progress.say(as_json({"position": position, "table": args.table, "rows": rows, "next_after": cursor}))
     else:
-        print("\n".join(_row_lines(columns, rows, cursor)))
+        progress.say("\n".join(_row_lines(columns, rows, cursor)))
     return 0
 
 
@@ -93,7 +92,7 @@ class _TableDiff(msgspec.Struct):
     cut: bool
 
 
-def diff(args: Namespace) -> int:
+def diff(args: Namespace, progress: Progress) -> int:
     """Print which rows were added, removed and changed between two positions."""
     place = find(args.data_dir)
     with opened(place) as recorder, TemporaryDirectory(prefix="spear-diff-") as name:
@@ -101,14 +100,14 @@ def diff(args: Namespace) -> int:
         if before > after:
             raise Invalid.field("B", args.b, f"a position or time not before A, which is position {before}")
         earlier, later = Path(name) / "earlier.db", Path(name) / "later.db"
-        _make(earlier, place, recorder, until=before)
-        with Progress(f"views at {after}") as progress:
-            make_views(later, recorder, until=after, start=earlier, progress=progress)
+        _make(earlier, place, recorder, until=before, progress=progress)
+        make_views(later, recorder, until=after, start=earlier, progress=progress.step(f"views at {after}"))
+        progress.step("compare")
         found = _table_diffs(earlier, later, args.limit)
     if args.json:
-        print(as_json({"from": before, "to": after, "tables": found}))
+        progress.say(as_json({"from": before, "to": after, "tables": found}))
     else:
-        print("\n".join([f"from position {before} to {after}", *_diff_lines(found)]))
+        progress.say("\n".join([f"from position {before} to {after}", *_diff_lines(found)]))
     return 0
 
 

@@ -2,13 +2,14 @@
 
 import time
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 import msgspec
 
 from spear.cli._place import events, find, head_of, opened, position_of
+from spear.cli._progress import Progress
 from spear.cli._text import as_json, brief, everything, plain, rfc3339, state_of
 from spear.domain.base import TOPICS
 from spear.errors import Invalid
@@ -19,9 +20,10 @@ from spear.events.streams import last_of, page_of
 _POLL_S = 0.1
 _SHOWN = 20
 _SEARCHED = 100_000
+_CHUNK = 5000
 
 
-def tail(args: Namespace) -> int:
+def tail(args: Namespace, progress: Progress) -> int:
     """Print events, one a line; the last ones when no `--after` is given."""
     topics = [topic for name in args.type for topic in _topics_named(name)]
     with opened(find(args.data_dir)) as recorder:
@@ -29,9 +31,9 @@ def tail(args: Namespace) -> int:
             after = _before_last(recorder, args.limit or _SHOWN, topics)
         else:
             after = position_of(recorder, "--after", args.after)
-        read = _follow if args.follow else _until_now
-        for fact in islice(read(recorder, after, topics), args.limit):
-            print(as_json(everything(fact)) if args.json else brief(fact), flush=args.follow)
+        read = _follow if args.follow else _past
+        for fact in islice(read(recorder, after, topics, progress), args.limit):
+            progress.say(as_json(everything(fact)) if args.json else brief(fact), flush=args.follow)
     return 0
 
 
@@ -52,11 +54,20 @@ def _before_last(recorder: ApswRecorder, count: int, topics: Sequence[str]) -> i
     return int(first or 1) - 1
 
 
-def _until_now(recorder: ApswRecorder, after: int, topics: Sequence[str]) -> Iterator[Recorded]:
-    return events(recorder, after=after, until=head_of(recorder), topics=topics)
+def _past(
+    recorder: ApswRecorder, after: int, topics: Sequence[str], progress: Progress
+) -> Generator[Recorded, None, int]:
+    """What is recorded by now, and the position where that ends."""
+    head = head_of(recorder)
+    for fact in events(recorder, after=after, until=head, topics=topics):
+        yield fact
+        progress(fact.position - after, head - after)
+    return head
 
 
-def _follow(recorder: ApswRecorder, after: int, topics: Sequence[str]) -> Iterator[Recorded]:
+def _follow(recorder: ApswRecorder, after: int, topics: Sequence[str], progress: Progress) -> Iterator[Recorded]:
+    after = yield from _past(recorder, after, topics, progress)
+    progress.end()  # what comes now has no end
     while True:
         head = head_of(recorder)
         yield from events(recorder, after=after, until=head, topics=topics)
@@ -64,36 +75,40 @@ def _follow(recorder: ApswRecorder, after: int, topics: Sequence[str]) -> Iterat
         time.sleep(_POLL_S)
 
 
-def show(args: Namespace) -> int:
+def show(args: Namespace, progress: Progress) -> int:
     """Print one event in full, with what stands before and after it in its stream and what it led to."""
     with opened(find(args.data_dir)) as recorder:
         found = recorder.query("WHERE position = ?", (args.position,))
         if not found:
             raise Invalid.field("POSITION", args.position, f"a position from 1 to {head_of(recorder)}")
-        links = _links(recorder, found[0])
-    print(as_json({**everything(found[0]), "links": links}) if args.json else _full(found[0], links))
+        links = _links(recorder, found[0], progress)
+    progress.say(as_json({**everything(found[0]), "links": links}) if args.json else _full(found[0], links))
     return 0
 
 
-def _links(recorder: ApswRecorder, fact: Recorded) -> dict[str, Any]:
+def _links(recorder: ApswRecorder, fact: Recorded, progress: Progress) -> dict[str, Any]:
     head, stream = head_of(recorder), [fact.originator_id]
     after = page_of(recorder, (fact.position, head, 1), streams=stream, topics=())
-    led_to = _led_to(recorder, fact)
+    until = min(fact.position + _SEARCHED, head)
+    led_to = list(islice(_led_to(recorder, fact, until, progress), _SHOWN + 1))
     return {
         "previous": last_of(recorder, fact.position - 1, streams=stream, topics=()) or None,
         "next": after[0].position if after else None,
         "led_to": [{"position": f.position, "topic": f.topic, "by": _by(f, fact)} for f in led_to[:_SHOWN]],
         "led_to_cut": len(led_to) > _SHOWN,
-        "searched_until": min(fact.position + _SEARCHED, head),
+        "searched_until": until,
     }
 
 
-def _led_to(recorder: ApswRecorder, fact: Recorded) -> list[Recorded]:
+def _led_to(recorder: ApswRecorder, fact: Recorded, until: int, progress: Progress) -> Iterator[Recorded]:
     related = "(cause = ? OR correlation = ?)" if fact.correlation else "(cause = ? OR 0 = ?)"
-    return recorder.query(
-        f"WHERE position > ? AND position <= ? AND {related} ORDER BY position LIMIT ?",
-        (fact.position, fact.position + _SEARCHED, fact.position, fact.correlation, _SHOWN + 1),
-    )
+    for start in range(fact.position, until, _CHUNK):
+        end = min(start + _CHUNK, until)
+        bounds = (start, end, fact.position, fact.correlation, _SHOWN + 1)
+        yield from recorder.query(
+            f"WHERE position > ? AND position <= ? AND {related} ORDER BY position LIMIT ?", bounds
+        )
+        progress(end - fact.position, until - fact.position)
 
 
 def _by(later: Recorded, fact: Recorded) -> str:

@@ -27,13 +27,13 @@ class _Tally(msgspec.Struct):
         self.first_us, self.last_us = min(self.first_us, first_us), max(self.last_us, last_us)
 
 
-def stats(args: Namespace) -> int:
+def stats(args: Namespace, progress: Progress) -> int:
     """Print how many events of which type there are, how large their states are, and how often they come."""
     place = find(args.data_dir)
-    with opened(place) as recorder, Progress("stats") as progress:
+    with opened(place) as recorder:
         tallies = _tallies(recorder, progress)
     found = _summary(place, tallies)
-    print(as_json(found) if args.json else "\n".join(_stats_table(found)))
+    progress.say(as_json(found) if args.json else "\n".join(_stats_table(found)))
     return 0
 
 

@@ -22,7 +22,6 @@ from spear.events.lock import DirectoryLock
 from spear.events.record import Recorded
 from spear.events.recorder import ApswRecorder
 from spear.projections.views import Progress as Told
-from spear.projections.views import quiet
 
 _LOCK = "lock"
 _CHUNK = 1000
@@ -50,16 +49,15 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Line).decode
 
 
-def export(args: Namespace) -> int:
+def export(args: Namespace, progress: Progress) -> int:
     """Write events to standard output as JSON lines, checking the chain on the way."""
     with opened(find(args.data_dir)) as recorder:
         after = position_of(recorder, "--after", args.after)
         until = position_of(recorder, "--until", args.until) if args.until else head_of(recorder)
-        with Progress("export") as bar:
-            progress = quiet if sys.stdout.isatty() else bar
-            for facts in _checked(recorder, after=after, until=until):
+        for facts in _checked(recorder, after=after, until=until):
+            with progress.aside():
                 sys.stdout.buffer.writelines(_line_of(fact) for fact in facts)
-                progress(facts[-1].position - after, until - after)
+            progress(facts[-1].position - after, until - after)
     return 0
 
 
@@ -82,10 +80,10 @@ def _line_of(fact: Recorded) -> bytes:
     return _encode(Line(**fields)) + b"\n"
 
 
-def bring_in(args: Namespace) -> int:
+def bring_in(args: Namespace, progress: Progress) -> int:
     """Make a log from an export in an empty data directory: all of it, or nothing at all."""
     target: Path = args.data_dir / LOG_NAMES[args.role]
-    with _source(args.file) as source, Progress("import") as progress:
+    with _source(args.file) as source:
         args.data_dir.mkdir(parents=True, exist_ok=True)
         _check_empty(args.data_dir)
         with DirectoryLock(args.data_dir / _LOCK, holder="an import"):
@@ -93,7 +91,8 @@ def bring_in(args: Namespace) -> int:
             with TemporaryDirectory(prefix="importing-", dir=args.data_dir) as name:
                 events = _build(Path(name) / target.name, source, progress)
                 _settle(Path(name) / target.name, target)
-    print(as_json({"events": events, "file": str(target)}) if args.json else f"imported {events} events into {target}")
+    told = {"events": events, "file": str(target)}
+    progress.say(as_json(told) if args.json else f"imported {events} events into {target}")
     return 0
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from spear.cli import _checks, _past, _reading, _stats, _transfer
 from spear.cli._arguments import Parser, at_least_one, whole
 from spear.cli._place import LOG_NAMES
+from spear.cli._progress import Progress
 from spear.errors import Corrupt, SpearError
 
 _MOMENT = "a position, or an RFC 3339 time such as 2026-01-31T12:00:00Z"
@@ -19,7 +20,7 @@ _EPILOG = "Exit status: 0 all is well, 1 something is wrong with the log or its 
 @dataclass(frozen=True, slots=True)
 class _Command:
     name: str
-    run: Callable[[Namespace], int]
+    run: Callable[[Namespace, Progress], int]
     help: str
     arguments: Callable[[ArgumentParser], None]
 
@@ -110,7 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     args = _parser().parse_args(arguments)
     try:
-        status: int = args.run(args)
+        with Progress(args.command) as progress:
+            status: int = args.run(args, progress)
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains when it flushes
