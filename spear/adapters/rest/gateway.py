@@ -103,10 +103,10 @@ def _earlier(platform: Platform, execution_id: str) -> Outcome:
 
 
 def failure(execution_id: str, outcome: Outcome) -> SpearError:
-    """What a caller hears of a run that did not complete; one that no node took may be asked for again."""
+    """What a caller hears of a run that did not complete; one that could not begin, and not by its own fault, may be asked again."""
     kind = ExecutionTimedOut if outcome.end is End.TIMEOUT else ExecutionFailed
     code = outcome.code if outcome.end is End.FAILED else kind.code
     details = {"execution_id": execution_id, "status": outcome.end.value, "reason": outcome.reason}
-    if outcome.code == NO_NODE:
-        return Unavailable(outcome.error, code=NO_NODE, details=details)
+    if outcome.code in (NO_NODE, Unavailable.code):
+        return Unavailable(outcome.error, code=outcome.code, details=details)
     return kind(outcome.error, code=code, details={**details, "exit_code": outcome.exit_code})
