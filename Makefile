@@ -6,7 +6,7 @@ DEV := $(VENV)/.requirements-dev
 INSTALL = python=$$($(SHELL) scripts/find_python.sh) && "$$python" scripts/install.py $(VENV)
 ARGS ?=
 
-.PHONY: help run run-sms run-spearlet build samples proto test chaos check format bench load
+.PHONY: help run run-sms run-spearlet build samples proto test e2e chaos check format bench load
 
 help: ## show this help
 	@while IFS= read -r line; do case "$$line" in [a-z]*": "*"## "*) \
@@ -34,6 +34,9 @@ proto: $(DEV) ## generate the Python of proto/
 test: $(DEV) ## set up everything and run every test
 	@$(SHELL) scripts/install_browser.sh
 	@$(PY) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+e2e: $(DEV) ## run the tests that start real servers, alone
+	@$(PY) -m pytest -q -n 3 --dist loadfile tests/e2e $(ARGS)
 
 chaos: $(DEV) ## kills and cuts: followers hear a million events (CHAOS_EVENTS), a fleet runs agents for 240 s (CHAOS_SECONDS)
 	@CHAOS_EVENTS=$${CHAOS_EVENTS:-1000000} CHAOS_SECONDS=$${CHAOS_SECONDS:-240} $(PY) -m pytest -q -s -o faulthandler_timeout=0 tests/chaos $(ARGS)
