@@ -351,7 +351,7 @@ def _sms(base: Foundation, config: Config, stack: ExitStack) -> SmsClient | None
 def _artifacts(config: Config, files: Files) -> SmsFiles:
     if config.spearlet.connect:
         token, tls = shown_to_sms(config)
-        kept = Kept(config.data_dir / "cache" / "artifacts")
+        kept = Kept(config.data_dir / "cache" / "artifacts", most_bytes=config.spearlet.max_cache_size_mb * 2**20)
         return SmsFiles(str(config.spearlet.sms_http_addr), kept=kept, token=token, tls=tls)
     return SmsFiles(str(config.http_addr), local=files.open, own_addr=str(config.http_addr))
 

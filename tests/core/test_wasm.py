@@ -159,7 +159,7 @@ def test_compiled_code_is_kept_for_the_next_process(bell: HubBell, tmp_path: Pat
         instance = prepare(runtime, HELLO.read_bytes())
         assert instance.start(RunSpec("test"), Lines()).result().end is End.COMPLETED
         runtime.close()
-        stamps.append([(path.name, path.stat().st_ino, path.stat().st_mtime_ns) for path in tmp_path.iterdir()])
+        stamps.append([(path.name, path.stat().st_ino) for path in tmp_path.iterdir()])
     assert len(stamps[0]) == 1
     assert stamps[0] == stamps[1]
 
@@ -184,6 +184,31 @@ def test_damaged_compiled_code_is_made_again(bell: HubBell, tmp_path: Path, dama
         whole = kept.read_bytes()
         assert kept.name.split(".")[-2] == hashlib.sha256(whole).hexdigest()
         kept.write_bytes(damage(whole))
+
+
+def test_the_least_recently_used_compiled_code_makes_room(bell: HubBell, tmp_path: Path) -> None:
+    def kept() -> list[str]:
+        return sorted({path.name.partition(".")[0] for path in tmp_path.iterdir()})
+
+    contents = [
+        bytes(wat2wasm(f'(module (memory (export "memory") 1) (func (export "_start") i32.const {n} drop))'))
+        for n in range(3)
+    ]
+    first, second, third = (hashlib.sha256(content).hexdigest() for content in contents)
+
+    def run(*numbers: int, most_files: float) -> None:
+        room = int(most_files * max((path.stat().st_size for path in tmp_path.iterdir()), default=0))
+        runtime = WasmRuntime(tmp_path, clock=SystemClock(), bell=bell, max_threads=1, cache_bytes=room)
+        for number in numbers:
+            assert prepare(runtime, contents[number]).start(RunSpec("test"), Lines()).result().end is End.COMPLETED
+        runtime.close()
+
+    run(0, most_files=0)
+    run(1, most_files=2.5)
+    run(0, 2, most_files=2.5)
+    assert kept() == sorted([first, third])
+    run(1, most_files=0.5)
+    assert kept() == [second]
 
 
 def test_a_cache_that_cannot_be_written_only_costs_time(bell: HubBell, tmp_path: Path) -> None:

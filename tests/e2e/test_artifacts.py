@@ -96,6 +96,19 @@ def test_the_least_recently_used_content_makes_room(tmp_path: Path) -> None:
         kept.put(str(number), content, hashes[-1])
         kept.get(hashes[0])
     assert [kept.get(one) is not None for one in hashes] == [True, False, False, True]
+    assert [kept.sha256_of(str(number)) for number in range(4)] == [hashes[0], "", "", hashes[3]]
+
+
+def test_a_node_keeps_no_more_than_it_is_told_to(sms: Server, tmp_path: Path) -> None:
+    node = near(tmp_path, sms)
+    config = tmp_path / "spearlet.toml"
+    config.write_text(f"{config.read_text()}\n[spearlet.storage]\nmax_cache_size_mb = 0\n")
+    with node:
+        for sample, output in (("hello", "Hello from SPEAR!\n"), ("echo", "hi")):
+            assert node.run(sms.register(sample), input="hi").json()["output"] == output
+            cache = node.data_dir / "cache"
+            assert len(list((cache / "wasm").glob("*.cwasm"))) == 1  # the newest stays in any case
+            assert len([path for path in (cache / "artifacts").iterdir() if path.suffix != ".ref"]) == 1
 
 
 def test_a_node_runs_what_it_got_in_pieces(sms: Server, tmp_path: Path) -> None:

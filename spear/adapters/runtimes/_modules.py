@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -10,6 +11,7 @@ from weakref import WeakValueDictionary
 import wasmtime
 from wasmtime import Module, Store, WasmtimeError
 
+from spear.adapters.keeping import make_room, used
 from spear.adapters.runtimes._checks import check_exports, check_header, first_line, has_start_section, not_compiled
 from spear.adapters.runtimes._engine import Engine, Program
 from spear.adapters.runtimes._native import Promise, allocate_lock, start_thread
@@ -21,10 +23,10 @@ _CONFIG = f"wasmtime-{version('wasmtime')}-epochs"
 
 
 class Modules:
-    """Compiles each content once, on a native thread of its own, however many ask for it."""
+    """Compiles each content once, on a native thread of its own, however many ask for it; keeps up to `most_bytes` on disk."""
 
-    def __init__(self, cache_dir: Path, engine: Engine, bell: Bell) -> None:
-        self._cache_dir, self._engine, self._bell = cache_dir, engine, bell
+    def __init__(self, cache_dir: Path, engine: Engine, bell: Bell, *, most_bytes: int) -> None:
+        self._cache_dir, self._engine, self._bell, self._most_bytes = cache_dir, engine, bell, most_bytes
         self._lock = allocate_lock()
         self._ready: WeakValueDictionary[str, Program] = WeakValueDictionary()
         self._jobs: dict[str, Promise[Program | SpearError]] = {}
@@ -92,6 +94,8 @@ class Modules:
         for path in self._cache_dir.glob(f"{sha256}.{_CONFIG}.*.cwasm"):
             try:
                 if path.name.split(".")[-2] == hashlib.sha256(path.read_bytes()).hexdigest():
+                    with suppress(OSError):
+                        used(path)
                     return Module.deserialize_file(self._engine.wasmtime, str(path))
                 log.warning("compiled module %s is damaged; compiling again", path)
             except (OSError, WasmtimeError) as error:
@@ -115,4 +119,6 @@ class Modules:
         target = self._cache_dir / f"{sha256}.{_CONFIG}.{hashlib.sha256(code).hexdigest()}.cwasm"
         draft = target.with_suffix(f".{os.getpid()}.tmp")
         draft.write_bytes(code)
+        used(draft)
         os.replace(draft, target)
+        make_room(self._cache_dir.glob("*.cwasm"), most_bytes=self._most_bytes)

@@ -15,6 +15,7 @@ from spear.errors import Unavailable
 from spear.ports import Artifact, Bell, Clock, End, LogSink, Outcome, RunSpec
 
 log = logging.getLogger(__name__)
+_MIB = 1 << 20
 
 
 class WasmRun:
@@ -88,10 +89,11 @@ class WasmRuntime:
         max_threads: int,
         environment: Mapping[str, str] = {},
         abilities: Abilities | None = None,
+        cache_bytes: int = 512 * _MIB,
     ) -> None:
         self._clock, self._bell, self._abilities = clock, bell, abilities
         self._engine = Engine(bell, most_guests=max_threads)
-        self._modules = Modules(cache_dir, self._engine, bell)
+        self._modules = Modules(cache_dir, self._engine, bell, most_bytes=cache_bytes)
         self._workers = Workers(max_threads, bell)
         self._runs: set[WasmRun] = set()
         self._environment = environment
@@ -104,7 +106,10 @@ class WasmRuntime:
         """The runtime that `config` describes."""
         most, environment = config.resource_pool.max_workers, config.global_environment
         folder = Path(config.settings["cache_dir"])
-        return cls(folder, clock=clock, bell=bell, max_threads=most, environment=environment, abilities=abilities)
+        return cls(
+            folder, clock=clock, bell=bell, max_threads=most, environment=environment, abilities=abilities,
+            cache_bytes=config.spearlet_config.spearlet.max_cache_size_mb * _MIB,
+        )  # fmt: skip
 
     def prepare(self, artifact: Artifact) -> WasmInstance:
         """Check and compile, blocking only the caller; raise `InvalidConfiguration` when it can never run."""

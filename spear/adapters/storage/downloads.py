@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from uuid import uuid4
 
+from spear.adapters.keeping import make_room, used
 from spear.errors import InvalidConfiguration, Unavailable
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ class Kept:
             log.warning("kept file %s is damaged; fetching it again", path)
             return None
         with suppress(OSError):
-            path.touch()
+            used(path)
         return content
 
     def sha256_of(self, name: str) -> str:
@@ -56,6 +57,7 @@ class Kept:
             self._folder.mkdir(parents=True, exist_ok=True)
             if self.get(sha256) is None:
                 self._write(sha256, content)
+                used(self._folder / sha256)
                 self._make_room()
             self._write(f"{name}.ref", sha256.encode())
         except OSError as error:
@@ -70,13 +72,10 @@ class Kept:
             draft.unlink(missing_ok=True)
 
     def _make_room(self) -> None:
-        stats = [(path, path.stat()) for path in self._folder.iterdir() if _HASH.fullmatch(path.name)]
-        total = sum(stat.st_size for _, stat in stats)
-        for path, stat in sorted(stats, key=lambda one: one[1].st_mtime)[:-1]:
-            if total <= self._most:
-                return
-            path.unlink(missing_ok=True)
-            total -= stat.st_size
+        make_room((path for path in self._folder.iterdir() if _HASH.fullmatch(path.name)), most_bytes=self._most)
+        for name in self._folder.glob("*.ref"):
+            if not (self._folder / self.sha256_of(name.stem)).is_file():
+                name.unlink(missing_ok=True)
 
 
 @dataclass
