@@ -209,6 +209,10 @@ def test_generated_requests_get_documented_answers_only(
     ask_everything(server, names_on(server, ran), subtests, MANY, mode)
 
 
+def test_either_role_alone_serves_the_same_resources(alone: Server, document: dict[str, Any]) -> None:
+    assert done(alone.get("/api/openapi.json")) == document
+
+
 def test_so_they_do_in_either_role_alone(alone: Server, subtests: pytest.Subtests) -> None:
     ran = done(alone.run(alone.register("hello"))) if alone.role == "spearlet" else None
     ask_everything(alone, names_on(alone, ran), subtests, FEW, *MODES)
