@@ -13,6 +13,8 @@ from spear._config_kinds import (
     DATABASE,
     FORMAT,
     LEVEL,
+    LLM_BACKENDS,
+    LLM_CREDENTIALS,
     MILLISECONDS,
     MILLISECONDS_OR_0,
     NAMES,
@@ -293,6 +295,11 @@ KEYS: tuple[Key, ...] = (
         env="SPEARLET_LOG_FORMAT", flags="--log-format", meaning="How a log line looks: json, pretty or compact."),
     Key("spearlet.logging.file", "log.file", PATH_OR_NONE, "./logs/spearlet.log",
         env="SPEARLET_LOG_FILE", flags="--log-file", meaning="A file to log to, besides stderr, or nothing; the default moves with data_dir."),
+
+    Key("spearlet.llm.credentials", "llm.credentials", LLM_CREDENTIALS, [],
+        env="SPEARLET_LLM_CREDENTIALS", meaning="Where the keys of model backends are found: tables of name and api_key_env; in the environment JSON."),
+    Key("spearlet.llm.backends", "llm.backends", LLM_BACKENDS, [],
+        env="SPEARLET_LLM_BACKENDS", meaning="The model backends of this node: tables, see docs/agents.md; in the environment JSON."),
 )
 # fmt: on
 

@@ -8,10 +8,12 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from spear._config_llm import LlmBackend, LlmCredential, tables_of
 from spear.logs import Format
 from spear.ports import Level
 
-Value: TypeAlias = str | int | bool
+Table: TypeAlias = dict[str, Any]
+Value: TypeAlias = str | int | bool | list[Table]
 
 
 class Role(StrEnum):
@@ -66,9 +68,9 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a key accepts: its TOML type, a constructor that raises ValueError, and words for people."""
+    """What a key accepts: its TOML type, a constructor that raises ValueError (or `Invalid`), and words for people."""
 
-    type: type[str] | type[int] | type[bool]
+    type: type[str] | type[int] | type[bool] | type[list[Any]]
     make: Callable[[Any], object]
     expected: str
     metavar: str = ""
@@ -142,3 +144,5 @@ PORT = whole(0, metavar="PORT", most=65535)
 BYTES = whole(1, metavar="BYTES", most=2**53)
 LEVEL, FORMAT = _one_of(Level, metavar="LEVEL"), _one_of(Format, metavar="FORMAT")
 BACKEND, DATABASE = _one_of(Backend, metavar="NAME"), _one_of(DatabaseType, metavar="NAME")
+LLM_CREDENTIALS = Kind(list, tables_of(LlmCredential, "spearlet.llm.credentials"), "a list of tables")
+LLM_BACKENDS = Kind(list, tables_of(LlmBackend, "spearlet.llm.backends"), "a list of tables")

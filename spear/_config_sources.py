@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from spear import __version__
 from spear._config_keys import KEYS, Key, canonical, keys_for
-from spear._config_kinds import BOOL, Role, Value
+from spear._config_kinds import BOOL, Role, Table, Value
 from spear.domain.token import TokenRole
 from spear.errors import Invalid, StartupError
 
@@ -96,6 +96,8 @@ def _setting(key: Key, value: Value, *, origin: str) -> Setting:
         if type(value) is not key.kind.type:
             raise ValueError(value)
         return Setting(key, value, key.kind.make(value), origin)
+    except Invalid as error:
+        raise StartupError(f"{origin}: {error.message}") from None
     except ValueError:
         raise refused(origin, key.name, value, expected=key.kind.expected) from None
 
@@ -106,7 +108,16 @@ def _setting_from_text(key: Key, text: str, *, origin: str) -> Setting:
         value = {"true": True, "false": False}.get(text, text)
     elif key.kind.type is int:
         value = int(text) if text.removeprefix("-").isdecimal() and len(text) < 20 else text
+    elif key.kind.type is list:
+        value = _tables(key, text, origin=origin)
     return _setting(key, value, origin=origin)
+
+
+def _tables(key: Key, text: str, *, origin: str) -> list[Table]:
+    try:
+        return cast(list[Table], json.loads(text))
+    except (ValueError, RecursionError):
+        raise StartupError(f"{origin}: {key.name}: expected a list of tables, as JSON") from None
 
 
 def _from_flags(options: Options) -> dict[str, Setting]:
@@ -261,6 +272,10 @@ def _explained(keys: Sequence[Key]) -> str:
     return f"{keys[0].meaning} [{'; '.join(ways)}]"
 
 
-def shown(value: Value) -> str:
+def shown(value: Any) -> str:
     """A value as TOML writes it."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(shown, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{json.dumps(name)} = {shown(one)}' for name, one in value.items())}}}"
     return json.dumps(value, ensure_ascii=False)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from spear.models import ChatAnswer, ChatRequest
 from spear.ports import RunSpec
 
 
@@ -37,6 +38,14 @@ class GuestObjects(Protocol):
         ...
 
 
+class ChatModels(Protocol):
+    """The model backends as one run may use them."""
+
+    def chat(self, by: RunSpec, request: ChatRequest) -> ChatAnswer:
+        """Have a model continue a conversation; raises `Unavailable` when that it was asked cannot be recorded."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Abilities:
     """Everything that a guest may ask the platform for.
@@ -45,4 +54,5 @@ class Abilities:
     """
 
     objects: GuestObjects
+    models: ChatModels
     recorded: Callable[[str], None]

@@ -48,6 +48,7 @@ from spear.reactors.reporter import OwnLog, Reporter
 from spear.roles import member, sms, spearlet, standby
 from spear.roles.doors import holders_of, is_open, passes_of, refuse_to_shut_everybody_out, shown_to_nodes, shown_to_sms
 from spear.roles.loops import Loops, loops
+from spear.roles.models import models_for
 from spear.roles.runtimes import made_for
 from spear.scheduling.placement import LeastUsed
 from spear.services import doors
@@ -263,7 +264,8 @@ def _platform(
     passes = base.passes
     holders = holders_of(config, reader, own=node, passes=passes)
     objects = Objects(unit, reader, contents, max_object_size=config.max_object_size, holders=holders)
-    abilities = Abilities(GuestObjects(objects, contents), recorded=lambda ident: runs.await_request(ident))
+    models = models_for(config, base.log, clock=clock, stack=stack)
+    abilities = Abilities(GuestObjects(objects, contents), models, recorded=lambda ident: runs.await_request(ident))
     runtimes = made_for(config, clock=clock, bell=bell, abilities=abilities, stack=stack)
     instances = Instances(
         unit, reader, runtimes=runtimes, artifacts=_artifacts(config, files), ids=ids, clock=clock, bell=bell, node=node

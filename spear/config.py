@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 from spear._config_keys import KEYS, Key
 from spear._config_kinds import BACKEND, Address, Backend, DatabaseType, Role
+from spear._config_llm import CHAT, Llm, LlmBackend, LlmCredential
 from spear._config_sources import (
     AboutTokens,
     Options,
@@ -24,7 +25,7 @@ from spear._config_sources import (
 from spear.logs import Format
 from spear.ports import Level
 
-__all__ = ["Address", "Backend", "Config", "DatabaseType", "Role", "load"]
+__all__ = ["CHAT", "Address", "Backend", "Config", "DatabaseType", "LlmBackend", "Role", "load"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,7 @@ class Config:
     executions: Executions
     nodes: Credentials
     spearlet: Spearlet
+    llm: Llm
     kv_store: KvStore
     settings: tuple[Setting, ...]
 
@@ -216,10 +218,10 @@ def load(argv: Sequence[str], *, environ: Mapping[str, str], home: Path) -> Conf
     for peer in ("spearlet.sms_", "nodes."):
         _refuse_half_credentials(peer, settings)
     token = "" if options.role is Role.SMS else sms_token(environ, settings["spearlet.sms_token_path"])
-    return _assembled(options, settings, _kv_store(environ), token)
+    return _assembled(options, settings, _kv_store(environ), token, _llm(settings, environ))
 
 
-def _assembled(options: Options, settings: Mapping[str, Setting], kv_store: KvStore, token: str) -> Config:
+def _assembled(options: Options, settings: Mapping[str, Setting], kv_store: KvStore, token: str, llm: Llm) -> Config:
     sections: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     for filled, setting in settings.items():
         section, _, name = filled.rpartition(".")
@@ -243,6 +245,7 @@ def _assembled(options: Options, settings: Mapping[str, Setting], kv_store: KvSt
         executions=Executions(**sections["executions"]),
         nodes=Credentials(**sections["nodes"]),
         spearlet=Spearlet(**spearlet, sms=shown_to_sms, connect=wants_sms),
+        llm=llm,
         kv_store=kv_store,
         settings=tuple(setting for setting in settings.values() if setting.key.reads(options.role)),
     )
@@ -282,6 +285,17 @@ def _refuse_half_credentials(peer: str, settings: Mapping[str, Setting]) -> None
         raise (cert if cert.value else key).refused("nothing, or {}, {} and {} together".format(*names))
 
 
+def _llm(settings: Mapping[str, Setting], environ: Mapping[str, str]) -> Llm:
+    credentials, backends = (settings[f"llm.{name}"] for name in ("credentials", "backends"))
+    known = cast(tuple[LlmCredential, ...], credentials.made)
+    wanted = cast(tuple[LlmBackend, ...], backends.made)
+    for number, backend in enumerate(wanted):
+        if backend.credential_ref not in ("", *(one.name for one in known)):
+            name = f"{backends.key.name}.{number}.credential_ref"
+            raise refused(backends.origin, name, backend.credential_ref, expected=f"a name of {credentials.key.name}")
+    return Llm(known, wanted, {one.name: environ.get(one.api_key_env, "") for one in known})
+
+
 def _kv_store(environ: Mapping[str, str]) -> KvStore:
     prefix = "KV_STORE_"
     given = {name.removeprefix(prefix).lower(): text for name, text in environ.items() if name.startswith(prefix)}
@@ -303,6 +317,8 @@ def toml() -> str:
 
 def _toml_line(key: Key) -> str:
     line = f"{key.name.rpartition('.')[2]} = {shown(key.default)}  # {key.meaning}"
+    if isinstance(key.default, list):
+        return f"# {line}"  # so that tables of that name can be written
     return line if key.in_all is None else f"# {line} Role all: {shown(key.in_all)}."
 
 

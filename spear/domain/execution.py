@@ -6,8 +6,8 @@ from uuid import UUID
 
 from eventsourcing.domain import event
 
-from spear.domain.base import Aggregate, named, topic
-from spear.domain.node import OutcomeClass
+from spear.domain.base import NEXT, UNSTAMPED, Aggregate, event_topic, named, topic
+from spear.domain.node import OutcomeClass, observations
 from spear.domain.placement import DecisionFacts, Rule
 from spear.errors import Refused
 
@@ -55,6 +55,36 @@ class ExecutionReport:
     error: str = ""
     reason: str = ""
     last_action: str = ""
+
+
+@event_topic("execution.ModelCalled", observed=True)
+class ModelCalled(Aggregate.Event):
+    """A run asked a model backend, which counted so many tokens; in the execution's own stream of observations.
+
+    `outcome` is "completed", or the code of what went wrong. What was said is not kept.
+    """
+
+    execution_id: str
+    task_id: str
+    backend: str
+    model: str
+    outcome: str
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    duration_us: int
+
+    @classmethod
+    def by(cls, execution_id: str, **fields: str | int) -> "ModelCalled":
+        """The call of one run."""
+        stream = observations(UUID(execution_id))
+        return cls(
+            originator_id=stream,
+            originator_version=NEXT,
+            timestamp=UNSTAMPED,
+            execution_id=execution_id,  # type: ignore[call-arg]
+            **fields,
+        )
 
 
 def idempotent_id(task_id: str, key: str) -> UUID:

@@ -70,6 +70,10 @@ class Descriptors:
             raise Unknown
         return found
 
+    def every(self, kind: type[D]) -> list[D]:
+        """What is open of that kind."""
+        return [one for one in self._open.values() if isinstance(one, kind)]
+
     def close(self, number: int, *kinds: type[Descriptor]) -> None:
         """Close one of these kinds; once more is harmless. Raises `Unknown`."""
         found = self._open.get(number)

@@ -4,6 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from spear.hostcalls.chat import (
+    cchat_close,
+    cchat_create,
+    cchat_ctl,
+    cchat_recv,
+    cchat_send,
+    cchat_write_fn,
+    cchat_write_msg,
+)
 from spear.hostcalls.clock import time_now_ms, wall_time_s
 from spear.hostcalls.context import Errno
 from spear.hostcalls.log import log
@@ -37,6 +46,13 @@ HOSTCALLS = (
     Hostcall("random_i64", (), (Kind.I64,), random_i64),
     Hostcall("sleep_ms", (Kind.I32,), (), sleep_ms),
     Hostcall("log", (Kind.I32, Kind.I32, Kind.I32), (Kind.I32,), log),
+    Hostcall("cchat_create", (), (Kind.I32,), cchat_create),
+    Hostcall("cchat_write_msg", (Kind.I32,) * 5, (Kind.I32,), cchat_write_msg),
+    Hostcall("cchat_write_fn", (Kind.I32,) * 4, (Kind.I32,), cchat_write_fn),
+    Hostcall("cchat_ctl", (Kind.I32,) * 4, (Kind.I32,), cchat_ctl),
+    Hostcall("cchat_send", (Kind.I32,) * 2, (Kind.I32,), cchat_send),
+    Hostcall("cchat_recv", (Kind.I32,) * 3, (Kind.I32,), cchat_recv),
+    Hostcall("cchat_close", (Kind.I32,), (Kind.I32,), cchat_close),
     Hostcall("object_stat", (Kind.I32,) * 4, (Kind.I32,), object_stat),
     Hostcall("object_get", (Kind.I32, Kind.I32, Kind.I64, Kind.I32, Kind.I32), (Kind.I32,), object_get),
     Hostcall("object_put", (Kind.I32,) * 4 + (Kind.I64,), (Kind.I64,), object_put),

@@ -61,15 +61,16 @@ class GuestObjects:
         """Write a new version and tell its number; raises `PreconditionFailed` unless the one there is `version` (0: none)."""
         name, source = _allowed(by, name, WRITE), io.BytesIO(data)
         condition = _condition(version)
-        written, _ = self._objects.put(_origin(by), name, source, content_type=OCTETS, condition=condition)
+        written, _ = self._objects.put(origin_of(by), name, source, content_type=OCTETS, condition=condition)
         return written.version
 
     def delete(self, by: RunSpec, name: str, *, version: int | None) -> None:
         """Remove the object; raises `NotFound`, `PreconditionFailed`, and `Refused` for one that is pinned."""
-        self._objects.delete(_origin(by), _allowed(by, name, WRITE), condition=_condition(version))
+        self._objects.delete(origin_of(by), _allowed(by, name, WRITE), condition=_condition(version))
 
 
-def _origin(by: RunSpec) -> Origin:
+def origin_of(by: RunSpec) -> Origin:
+    """Whose word it is what a run does."""
     return Origin(f"execution:{by.execution_id}", by.correlation)
 
 

@@ -1,5 +1,6 @@
 """One frozen configuration from flags, files, the environment and defaults; every bad value stops the start."""
 
+import json
 import re
 import subprocess
 import sys
@@ -45,6 +46,10 @@ def refused(*argv: str, environ: Mapping[str, str] | None = None, home: Path = N
 
 def other(key: Key) -> Value:
     """A good value that is not the default."""
+    if key.name == "spearlet.llm.credentials":
+        return [{"name": "c", "api_key_env": "NO_SUCH_KEY"}]
+    if key.name == "spearlet.llm.backends":
+        return [{"name": "b", "kind": "k", "base_url": "http://localhost/v1", "hosting": "local", "ops": []}]
     if isinstance(key.default, bool):
         return not key.default
     if isinstance(key.default, int):
@@ -152,7 +157,8 @@ def test_every_key_can_be_set_in_a_file(write: Write, role: Role) -> None:
 
 @every_role
 def test_every_key_can_be_set_in_the_environment(role: Role) -> None:
-    environ = {name: str(other(key)) for key in KEYS for name in key.env.split()}
+    texts = [(key, json.dumps(value) if isinstance(value := other(key), list) else str(value)) for key in KEYS]
+    environ = {name: text for key, text in texts for name in key.env.split()}
     environ = {name: text.lower() if text in ("True", "False") else text for name, text in environ.items()}
     config = told("--role", role, environ=environ)
     assert values(config) == {key.name: other(key) for key in keys_for(role) if key.reads(role)}
@@ -480,3 +486,54 @@ def test_printing_the_keys_in_no_known_form_is_one_line(arguments: tuple[str, ..
 def test_no_two_keys_share_a_name_or_a_variable() -> None:
     names, variables = [key.name for key in KEYS], [name for key in KEYS for name in key.env.split()]
     assert len(names) == len(set(names)) and len(variables) == len(set(variables))
+
+
+BACKENDS = """
+[[spearlet.llm.credentials]]
+name = "mine"
+api_key_env = "MY_KEY"
+
+[[spearlet.llm.backends]]
+name = "one"
+kind = "openai_chat_completion"
+base_url = "http://localhost:1/v1"
+hosting = "remote"
+credential_ref = "mine"
+"""
+
+
+def test_a_backends_key_comes_from_the_environment_and_is_not_shown(write: Write) -> None:
+    config = told("-c", str(write(BACKENDS)), environ={"MY_KEY": "sk-secret"})
+    (backend,) = config.llm.backends
+    assert (backend.ops, backend.transports, backend.weight) == (("chat_completions",), ("http",), 100)
+    assert (config.llm.variable(backend), config.llm.keys["mine"]) == ("MY_KEY", "sk-secret")
+    assert "sk-secret" not in repr(config) + config.explained() + config.chosen()
+
+
+@pytest.mark.parametrize(
+    ("was", "given", "complaint"),
+    [
+        ('"MY_KEY"', '"sk-secret"', "spearlet.llm.credentials: Expected `str` matching regex"),
+        ('name = "mine"', 'name = "mine"\napi_key = "sk-secret"', "unknown field `api_key`"),
+        ('name = "mine"', 'name = "other"', "spearlet.llm.backends.0.credential_ref: got 'mine', expected a name of"),
+        ('"remote"', '"moon"', "spearlet.llm.backends: Invalid enum value 'moon' - at `$[0].hosting`"),
+        ('"remote"', '"remote"\nweight = -1', "Expected `int` >= 0 - at `$[0].weight`"),
+        ("http://localhost:1", "http://a:sk-secret@localhost:1", "backends.0.base_url: got a user and password in"),
+        ("localhost:1/v1", "localhost:1/v1?api_key=sk-secret", "backends.0.base_url.api_key: got a secret in"),
+        ("localhost:1/v1", "localhost:1/v1?a=b", "backends.0.base_url: expected a URL without a query"),
+        ("http://", "ftp://", "backends.0.base_url: expected an http:// or https:// URL"),
+        ("[[spearlet.llm.backends]]", BACKENDS.partition("\n\n")[2] + "[[spearlet.llm.backends]]", "a name that no"),
+        ("[[spearlet.llm.backends]]", "[spearlet.llm.backends]", "unknown key spearlet.llm.backends.name"),
+    ],
+)
+def test_a_bad_backend_is_refused_and_its_secrets_are_not_repeated(
+    write: Write, was: str, given: str, complaint: str
+) -> None:
+    message = refused("-c", str(write(BACKENDS.replace(was, given, 1))))
+    assert complaint in message and "sk-secret" not in message
+
+
+@pytest.mark.parametrize("text", ["sk-secret", "[" * 100_000])
+def test_backends_in_the_environment_that_are_no_json_are_refused(text: str) -> None:
+    complaint = "environment SPEARLET_LLM_BACKENDS: spearlet.llm.backends: expected a list of tables, as JSON"
+    assert refused(environ={"SPEARLET_LLM_BACKENDS": text}) == complaint

@@ -14,7 +14,7 @@ from eventsourcing.domain import (
 from spear.domain.backend import BackendsReported
 from spear.domain.base import _CREATORS, TOPICS, named
 from spear.domain.deployment import Deployment
-from spear.domain.execution import Execution
+from spear.domain.execution import Execution, ModelCalled
 from spear.domain.file import File
 from spear.domain.holding import Holding
 from spear.domain.instance import Instance
@@ -34,6 +34,7 @@ OBSERVED = {
     BackendsReported,
     Heartbeat,
     InvocationPlaced,
+    ModelCalled,
     OutcomeReported,
     ResourcesReported,
     TaskResultReported,

@@ -11,7 +11,7 @@ from eventsourcing.domain import AggregateEvent
 from spear.domain.backend import BackendsReported
 from spear.domain.base import NEXT, UNSTAMPED
 from spear.domain.deployment import Deployment, Phase
-from spear.domain.execution import Execution, ExecutionReport, ExecutionStatus, Start
+from spear.domain.execution import Execution, ExecutionReport, ExecutionStatus, ModelCalled, Start
 from spear.domain.file import File
 from spear.domain.holding import Holding, HoldingReport
 from spear.domain.instance import Instance, InstanceReport, InstanceStatus
@@ -241,7 +241,16 @@ class World:
         self.files.append(File(id=self.ident(), name="f", content_type="", size=size, sha256=sha))
         return [
             *self.files[-1].collect_events(), *self.admit(), *self.serve_tools(), *self.deploy(), self.offer(), *self.hear(), *self.hear(), *self.hold(),
+            self.think(),
         ]  # fmt: skip
+
+    def think(self) -> ModelCalled:
+        """A run asks a model."""
+        ident = UUID(int=self.aside.getrandbits(128), version=4)
+        return ModelCalled.by(
+            str(ident), task_id=str(self.tasks[0].id), backend="b", model="m", prompt_tokens=5, completion_tokens=2,
+            outcome=self.aside.choice(["completed", "timeout"]), total_tokens=7, duration_us=self.time_us,
+        )  # fmt: skip
 
     def hear(self) -> Events:
         """A node reports what it has: something new, or how what is known went on."""

@@ -47,6 +47,32 @@ int64_t sp_object_put(const char *name, int32_t name_length, const void *data, i
 /* Delete it; SP_EAGAIN as above, SP_EPERM for one that is pinned. */
 SPEAR_IMPORT("object_delete") int32_t sp_object_delete(const char *name, int32_t name_length, int64_t version);
 
+/* Conversations with models. Every number that these return is 0 or more, or one of the errors above. */
+enum { SP_CHAT_SET_PARAM = 1, SP_CHAT_GET_METRICS = 2 };
+enum { SP_CHAT_METRICS = 1 };
+
+/* A new conversation. */
+SPEAR_IMPORT("cchat_create") int32_t sp_cchat_create(void);
+
+/* Append a message. */
+SPEAR_IMPORT("cchat_write_msg")
+int32_t sp_cchat_write_msg(int32_t fd, const char *role, int32_t role_length, const char *content, int32_t length);
+
+/* Append a tool: JSON as backends take it, and the function that it names (a function pointer's value). */
+SPEAR_IMPORT("cchat_write_fn") int32_t sp_cchat_write_fn(int32_t fd, int32_t function, const char *json, int32_t length);
+
+/* SP_CHAT_SET_PARAM: `argument` is {"key": ..., "value": ...}, `*length` bytes; SP_CHAT_GET_METRICS: what a response cost. */
+SPEAR_IMPORT("cchat_ctl") int32_t sp_cchat_ctl(int32_t fd, int32_t command, void *argument, uint32_t *length);
+
+/* Have a model go on. Returns a response, also when that says {"error": {"code": ..., "message": ...}}. */
+SPEAR_IMPORT("cchat_send") int32_t sp_cchat_send(int32_t fd, int32_t flags);
+
+/* The response as JSON. Returns its length, or SP_ENOSPC and in `*out_length` how much room it takes. */
+SPEAR_IMPORT("cchat_recv") int32_t sp_cchat_recv(int32_t response, void *out, uint32_t *out_length);
+
+/* Close a conversation or a response. */
+SPEAR_IMPORT("cchat_close") int32_t sp_cchat_close(int32_t fd);
+
 static inline int32_t sp_log_text(int32_t level, const char *text) {
   return sp_log(level, text, (int32_t)strlen(text));
 }

@@ -34,11 +34,12 @@ _OPS = {  # of tasks and nodes; what happens to instances and executions is an u
     "task.TaskCreated": "CREATE",
     "task.TaskUnregistered": "DELETE",
 }
-_OBSERVED = (  # not among what the wire tells: told by the nodes themselves, in streams of their own
+_OBSERVED = (  # not among what the wire tells: told by nodes and runs themselves, in streams of their own
     "node.Heartbeat",
     "node.ResourcesReported",
     "node.OutcomeReported",
     "task.TaskResultReported",
+    "execution.ModelCalled",
 )
 
 

@@ -1,0 +1,1 @@
+"""How model backends are asked; nothing here chooses one or tells anybody its key."""
