@@ -12,7 +12,8 @@ from spear.errors import Invalid
 Name: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"\A[!-~]{1,256}\Z")]
 Variable: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z_][A-Za-z0-9_]{0,127}\Z")]
 Model: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"\A[ -~]{0,256}\Z")]
-Words: TypeAlias = Annotated[tuple[Name, ...], msgspec.Meta(max_length=32)]
+Word: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"\A[!-~]{1,64}\Z")]
+Words: TypeAlias = Annotated[tuple[Word, ...], msgspec.Meta(max_length=32)]
 T = TypeVar("T", bound="LlmCredential | LlmBackend")
 
 CHAT = "chat_completions"
@@ -32,8 +33,8 @@ class LlmBackend(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One model backend that this node can reach; a `model` binds it to that one."""
 
     name: Name
-    kind: Name
-    base_url: str
+    kind: Word
+    base_url: Annotated[str, msgspec.Meta(max_length=2048)]
     hosting: Literal["local", "remote"]
     model: Model = ""
     credential_ref: str = ""

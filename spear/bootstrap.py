@@ -301,6 +301,7 @@ def _platform(
         files=files,
         objects=objects,
         instances=instances,
+        models=models,
         placements=placements,
         runs=runs,
         forwards=forwards,
@@ -367,9 +368,12 @@ def _start_role(platform: Platform, base: Foundation, running: Loops, node: OwnN
         identity, beat = base.data / "node_uuid", spearlet.learning(platform, base.gate)
         own = OwnLog(platform.nodes, node, identity=identity, offers=described.offers, beat=beat)
         reporting = partial(Reporter, node=node, described=described, measure=Machine(config.data_dir).measure)
-        spearlet.start(platform, running, reporting(own))
+        has = platform.models.described()
+        introduce = partial(platform.registries.backends.told_by, backends=has)
+        spearlet.start(platform, running, reporting(own, introduce=introduce))
         if client is not None:
-            member.join(client, reporting(client), platform, running, bell=base.bell, threads=base.threads)
+            to_sms = reporting(client, introduce=partial(client.report_backends, backends=has))
+            member.join(client, to_sms, platform, running, bell=base.bell, threads=base.threads)
     if platform.forwards is not None:
         running.every(2.0, Forwarder(base.reader, platform.executions, node).look, at_once=True)
         running.every(0.5, platform.forwards.look)

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ssl import SSLContext
 from threading import Event, Thread
 from typing import Any
 
@@ -31,6 +32,8 @@ class Handler(BaseHTTPRequestHandler):
         """Do what the path says."""
         self.asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         kind = self.path.split("/")[1]
+        self.server.paths.append(self.path)
+        self.server.clients.append(self.client_address)
         self.server.asked[kind].append((dict(self.headers), self.asked))
         getattr(self, f"be_{kind}")()
 
@@ -106,22 +109,28 @@ class ModelServer(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
+        self.scheme = "http"
+        self.paths: list[str] = []
+        self.clients: list[Any] = []
         self.asked: defaultdict[str, list[tuple[dict[str, str], dict[str, Any]]]] = defaultdict(list)
         self.script: Callable[[dict[str, Any]], bytes] = completion
         self.waiting, self.given_up = Event(), Event()
 
     def url(self, kind: str) -> str:
         """The base URL of a backend that behaves so."""
-        return f"http://127.0.0.1:{self.server_port}/{kind}/v1"
+        return f"{self.scheme}://127.0.0.1:{self.server_port}/{kind}/v1"
 
     def handle_error(self, *_: object) -> None:
         """A client that goes away is no news."""
 
 
 @contextmanager
-def model_server() -> Iterator[ModelServer]:
+def model_server(tls: SSLContext | None = None) -> Iterator[ModelServer]:
     """One that serves until the end of the context."""
     with ModelServer() as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+            server.scheme = "https"
         thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
         try:

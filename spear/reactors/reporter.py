@@ -1,13 +1,16 @@
 """Keeps this process's own node known: registered once, beating since, with what the machine has and uses."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from spear.errors import NotFound, Unavailable
+from spear.errors import NotFound, SpearError, Unavailable
 from spear.events.record import Origin
 from spear.ports import Directory
 from spear.services.nodes import Nodes, Number, OwnNode
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class OwnLog:
 
 
 class Reporter:
-    """This process's entry in one directory."""
+    """This process's entry in one directory; `introduce` tells more of the node, once after each registration."""
 
     def __init__(
         self,
@@ -73,8 +76,10 @@ class Reporter:
         node: OwnNode,
         described: Description,
         measure: Callable[[], dict[str, Number]],
+        introduce: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._directory, self._node, self._described, self._measure = directory, node, described, measure
+        self._introduce, self._introduced = introduce, False
 
     def report(self) -> None:
         """Beat and report resources; registers first if nobody knows the node (any more). Raises `Unavailable`."""
@@ -83,9 +88,19 @@ class Reporter:
         except NotFound:
             self.register()
             self._directory.report(self._node.uuid, self._measure())
+        if not self._introduced:
+            self._tell_more()
+
+    def _tell_more(self) -> None:
+        try:
+            self._introduce(self._node.uuid)
+            self._introduced = True
+        except SpearError as error:  # the node lives all the same
+            log.warning("%s; told again with the next heartbeat", error.message)
 
     def register(self) -> None:
         """Make the node known; raises `Unavailable`."""
+        self._introduced = False
         it = self._described
         self._node.uuid = self._directory.register(
             uuid=self._node.uuid,

@@ -33,6 +33,11 @@ class Backends:
         kept = views.get_backends(self._reader, str(node.id))
         return kept.revision if kept else revision, committed
 
+    def told_by(self, node_uuid: str, backends: list[Backend]) -> None:
+        """What this process's own node has; one that never had any is not spoken of."""
+        if backends or self.of_node(node_uuid):
+            self.report(Origin(f"node:{node_uuid}"), node_uuid, revision=1, reported_at_ms=0, backends=backends)
+
     def of_node(self, node_uuid: str, *, reader: Reader | None = None) -> BackendsRow | None:
         """What the node last reported, if it did; raises `NotFound` for an id that names no node."""
         return views.get_backends(reader or self._reader, str(as_uuid("node", node_uuid)))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from spear.config import CHAT, LlmBackend
+from spear.domain.backend import Backend, BackendStatus, Hosting
 from spear.domain.base import named
 from spear.domain.execution import ModelCalled
 from spear.events.log import EventLog
@@ -27,6 +28,7 @@ from spear.services.guests import origin_of
 LONGEST_S = 600.0  # that a backend may take when nobody said how long, and the run has longer
 COMPLETED = "completed"
 _NONE = Usage()
+_PROVIDERS = {"openai_": "openai", "ollama_": "ollama", "stub": "internal"}
 
 
 class Models:
@@ -45,6 +47,10 @@ class Models:
         self.backends, self.out = backends, out
         self._log, self._clients, self._clock, self._chance = log, clients, clock, chance
         self._running: Counter[str] = Counter()
+
+    def described(self) -> list[Backend]:
+        """What a directory of backends is told of them."""
+        return [_described(backend, self.out.get(backend.name, "")) for backend in self.backends]
 
     def chat(self, by: RunSpec, request: ChatRequest) -> ChatAnswer:
         """What the first backend said that took the request on; one that did not is not asked again.
@@ -113,3 +119,21 @@ class Models:
 def _key(by: RunSpec, request: ChatRequest) -> UUID:
     """The same for every attempt, also by another backend, and for no other request."""
     return named("model_call", f"{by.execution_id}/{request.key}")
+
+
+def _described(backend: LlmBackend, reason: str) -> Backend:
+    return {
+        "name": backend.name,
+        "kind": backend.kind,
+        "operations": list(backend.ops),
+        "features": list(backend.features),
+        "transports": list(backend.transports),
+        "weight": backend.weight,
+        "priority": backend.priority,
+        "base_url": backend.base_url,
+        "status": (BackendStatus.UNAVAILABLE if reason else BackendStatus.AVAILABLE).value,
+        "status_reason": reason,
+        "provider": next((name for start, name in _PROVIDERS.items() if backend.kind.startswith(start)), "unknown"),
+        "model": backend.model,
+        "hosting": Hosting(backend.hosting).value,
+    }

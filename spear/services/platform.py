@@ -14,6 +14,7 @@ from spear.services.files import Files
 from spear.services.following import Following
 from spear.services.forwards import Forwards
 from spear.services.instances import Instances
+from spear.services.models import Models
 from spear.services.nodes import Nodes
 from spear.services.objects import Objects
 from spear.services.passes import Passes
@@ -44,6 +45,7 @@ class Platform:
     files: Files
     objects: Objects
     instances: Instances
+    models: Models
     placements: Placements
     runs: Runs
     forwards: Forwards | None

@@ -244,9 +244,10 @@ def test_nodes_have_the_whole_timeout_to_beat_after_an_outage_of_the_server(here
     assert here.recorded()["NodeLost"] == 2
 
 
-def reporter(nodes, identity, own):
+def reporter(nodes, identity, own, **more):
     described = Description("127.0.0.1", port=1, http_port=2, name="n", offers=OFFERS)
-    return Reporter(OwnLog(nodes, own, identity=identity, offers=OFFERS), node=own, described=described, measure=dict)
+    own_log = OwnLog(nodes, own, identity=identity, offers=OFFERS)
+    return Reporter(own_log, node=own, described=described, measure=dict, **more)
 
 
 def test_a_node_deleted_by_an_operator_registers_again_and_everybody_here_uses_its_new_name(here, nodes, tmp_path):
@@ -274,6 +275,23 @@ def test_a_node_says_what_it_offers_and_keeps_what_an_operator_said_of_it(here, 
         reporting.report()
     assert nodes.get(own.uuid).metadata == {"zone": "a", **OFFERS}
     assert here.recorded()["NodeUpdated"] == 2
+
+
+def test_a_node_is_introduced_once_for_each_registration_and_again_when_that_failed(nodes, tmp_path):
+    own, heard, failures = OwnNode(""), [], [Unavailable("not now")]
+
+    def introduce(uuid):
+        heard.append(uuid)
+        if failures:
+            raise failures.pop()
+
+    reporting = reporter(nodes, tmp_path / "uuid", own, introduce=introduce)
+    for _ in range(3):
+        reporting.report()
+    assert heard == [own.uuid] * 2
+    nodes.delete(ORIGIN, own.uuid, "by an operator")
+    reporting.report()
+    assert heard[2:] == [own.uuid]
 
 
 @pytest.mark.parametrize("content", [b"", b"no uuid", b"\xff\xfe"])

@@ -198,6 +198,30 @@ def test_a_key_is_shown_to_its_backend_alone(server, task, models):
     assert KEY not in everything
 
 
+def told(server, name):
+    """What the directory says of one backend: on how many nodes it is available, and why not."""
+    found = {one["name"]: one for one in server.get("/api/v1/backends").json()["backends"]}.get(name)
+    return found and (found["available_nodes"], found["nodes"][0]["status_reason"])
+
+
+def test_the_directory_of_backends_knows_what_this_node_has(server):
+    assert told(server, "good") == (1, "")
+    assert told(server, "keyless") == (0, "missing env TEST_NO_SUCH_KEY")
+
+
+def test_a_node_tells_its_sms_what_it_has_and_what_it_has_no_more(server, models, tmp_path):
+    config = tmp_path / "config.toml"
+    config.write_text(table("far", models.url("good"), model="m"))
+    flags = ["--config", str(config), "--sms-addr", f"127.0.0.1:{server.grpc_port}", "--auto-register"]
+    with Server(tmp_path / "node", *flags, role="spearlet") as node:
+        assert eventually(lambda: told(server, "far")) == told(node, "far") == (1, "")
+        node.stop()
+        config.write_text("")
+        node.start()
+        eventually(lambda: told(server, "far") is None)
+        assert told(node, "far") is None
+
+
 def test_a_stopping_server_ends_the_wait_for_a_model(server, task, models):
     blocked(server, models, task)
     assert server.stop() == 0

@@ -1,6 +1,6 @@
 """The SMS as a node reaches it: calls with a deadline, and what goes wrong told as our own errors."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -8,13 +8,16 @@ import grpc
 from spear.adapters.credentials import Pem
 from spear.adapters.rpc.calls import Message
 from spear.adapters.rpc.errors import CODE_KEY
+from spear.adapters.rpc.generated.sms import backend_registry_pb2 as registry
 from spear.adapters.rpc.generated.sms import node_pb2 as pb
 from spear.adapters.rpc.generated.sms import placement_pb2 as places
 from spear.adapters.rpc.generated.sms import task_pb2 as tasks
 from spear.adapters.rpc.lines import line_to
 from spear.adapters.rpc.server import on_the_hub
+from spear.adapters.rpc.services.backends import backend_message
 from spear.adapters.rpc.services.tasks import described
 from spear.config import Address
+from spear.domain.backend import Backend
 from spear.domain.node import NodeStatus, OutcomeClass
 from spear.errands import NodeAddress
 from spear.errors import Forbidden, NotFound, Overloaded, Refused, SpearError, TooLarge, Unauthenticated, Unavailable
@@ -85,6 +88,16 @@ class SmsClient:
         resource: Message = pb.NodeResource
         request = pb.UpdateNodeResourceRequest(resource=resource(node_uuid=uuid, **numbers))
         self.call("NodeService/UpdateNodeResource", request, pb.UpdateNodeResourceResponse)
+
+    def report_backends(self, uuid: str, backends: Sequence[Backend]) -> None:
+        """Which model backends the node has, all of them; a node that never had any is not spoken of."""
+        if not backends:
+            asked = registry.GetNodeBackendsRequest(node_uuid=uuid)
+            if not self.call("BackendRegistryService/GetNodeBackends", asked, registry.GetNodeBackendsResponse).found:
+                return
+        snapshot = registry.NodeBackendSnapshot(node_uuid=uuid, revision=1, backends=map(backend_message, backends))
+        request = registry.ReportNodeBackendsRequest(snapshot=snapshot)
+        self.call("BackendRegistryService/ReportNodeBackends", request, registry.ReportNodeBackendsResponse)
 
     def task(self, task_id: str) -> dict[str, Any] | None:
         """How the task is described; None when there is none.

@@ -22,11 +22,12 @@ def _message(row: BackendsRow) -> Message:
         node_uuid=row.node_uuid,
         revision=row.revision,
         reported_at_ms=row.reported_at_ms,
-        backends=map(_backend_message, row.backends),
+        backends=map(backend_message, row.backends),
     )
 
 
-def _backend_message(backend: Backend) -> Message:
+def backend_message(backend: Backend) -> Message:
+    """A backend as the wire tells it."""
     words: Any = {
         "status": f"BACKEND_STATUS_{backend['status'].upper()}",
         "hosting": f"BACKEND_HOSTING_{_HOSTED[Hosting(backend['hosting'])]}",
