@@ -17,7 +17,8 @@ _COMPILER = (
 
 def build(source: Path, target: Path) -> None:
     """Compile one C file into one module; raise `CalledProcessError` when the compiler refuses."""
-    command = (*_COMPILER, str(source.relative_to(_ROOT)), "-o", str(target.resolve()))
+    exports = ("-Wl,--export-table",) if "sp_cchat_write_fn" in source.read_text() else ()  # else nobody could call it
+    command = (*_COMPILER, *exports, str(source.relative_to(_ROOT)), "-o", str(target.resolve()))
     subprocess.run(command, check=True, cwd=_ROOT)
     target.chmod(0o644)
 

@@ -69,6 +69,17 @@ class Params:
         return None if timeout_ms is None else timeout_ms / 1000
 
     @property
+    def most_rounds(self) -> int:
+        """How often the model may be asked because it asked for tools."""
+        return min(int(self.get("max_iterations", 8)), 128)
+
+    @property
+    def most_calls(self) -> int:
+        """How many tools may be called for one answer."""
+        usual = self.get("max_tool_calls", 32)
+        return min(int(self.get("max_total_tool_calls", usual)), 10_000)
+
+    @property
     def features(self) -> frozenset[str]:
         """What the backend must be able to do because of them."""
         kind = self.get("response_format", {}).get("type", Raw(_NULL))

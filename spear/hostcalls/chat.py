@@ -1,6 +1,6 @@
 """Conversations with models: the guest writes messages, sends them, and reads the answer as JSON."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
 import msgspec
@@ -8,6 +8,7 @@ from msgspec import Raw
 
 from spear.errors import SpearError
 from spear.hostcalls._chat_params import Params
+from spear.hostcalls._chat_tools import functions_of, message_of, outcome_of
 from spear.hostcalls.buffers import give, room, text
 from spear.hostcalls.context import Errno, Failed, HostContext
 from spear.hostcalls.fds import Descriptor, Full, Ready, Unknown
@@ -15,7 +16,8 @@ from spear.models import ChatAnswer, ChatRequest, Usage
 
 D = TypeVar("D", bound=Descriptor)
 SET_PARAM, GET_METRICS = 1, 2
-WITH_METRICS = 1
+WITH_METRICS, WITH_TOOLS = 1, 2
+TOOL_CALL_LIMIT = "tool_call_limit"
 MOST_BYTES = 16 * 1024 * 1024  # of all that the conversations of one run hold at once, answers included
 LONGEST_ANSWER = 8 * 1024 * 1024
 LONGEST_ARGUMENT = 256 * 1024
@@ -73,9 +75,7 @@ def cchat_write_msg(context: HostContext, fd: int, role: int, role_length: int, 
     """Append a message; broken UTF-8 is replaced. -ENOMEM when the run's conversations hold too much."""
     session = _get(context, fd, ChatSession)
     message = {"role": text(context, role, role_length), "content": text(context, content, length)}
-    encoded = Raw(msgspec.json.encode(message))
-    _take(context, session, len(bytes(encoded)))
-    session.messages.append(encoded)
+    _say(context, session, Raw(msgspec.json.encode(message)))
     return 0
 
 
@@ -106,11 +106,9 @@ def cchat_ctl(context: HostContext, fd: int, command: int, argument: int, length
 def cchat_send(context: HostContext, fd: int, flags: int) -> int:
     """Have a model continue the conversation; a new descriptor of the answer, which may say what went wrong."""
     session = _get(context, fd, ChatSession)
-    session.sends += 1
-    request = _request(context, session, f"{fd}/{session.sends}")
     response = ChatResponse()
     number = _open(context, response)
-    answer = _ask(context, request)
+    answer = _converse(context, session, fd) if flags & WITH_TOOLS else _ask(context, session, fd)
     response.fill(_body(answer), answer.usage if flags & WITH_METRICS else None)
     return number
 
@@ -159,6 +157,43 @@ def _argument(context: HostContext, pointer: int, length: int) -> str:
     return text(context, pointer, length)
 
 
+def _converse(context: HostContext, session: ChatSession, fd: int) -> ChatAnswer:
+    try:
+        return _rounds(context, session, fd)
+    except Failed as error:
+        if error.errno is not Errno.ENOMEM:
+            raise
+        return _limit(f"exceeded the {MOST_BYTES} bytes that conversations may hold")
+
+
+def _rounds(context: HostContext, session: ChatSession, fd: int) -> ChatAnswer:
+    """Ask, and call the guest's functions that the model asks for, until it asks for none."""
+    functions, calls, usage = functions_of(session.tools), 0, Usage()
+    for _ in range(session.params.most_rounds):
+        answer = _ask(context, session, fd)
+        message = None if answer.code else message_of(answer.body)
+        if message is None:
+            return answer
+        usage += answer.usage or Usage()
+        _say(context, session, message.kept)
+        for call in message.calls:
+            if (calls := calls + 1) > session.params.most_calls:
+                return _limit("exceeded max_total_tool_calls")
+            _say(context, session, outcome_of(context, call, functions, session.params))
+        if not message.calls:
+            return replace(answer, usage=usage)
+    return _limit("exceeded max_iterations")
+
+
+def _limit(message: str) -> ChatAnswer:
+    return ChatAnswer(code=TOOL_CALL_LIMIT, message=message)
+
+
+def _say(context: HostContext, session: ChatSession, message: Raw) -> None:
+    _take(context, session, len(bytes(message)))
+    session.messages.append(message)
+
+
 def _request(context: HostContext, session: ChatSession, key: str) -> ChatRequest:
     tools = tuple(tool for _, tool in session.tools if _is_json(tool))
     params, features = session.params, frozenset({"supports_tools"} if tools else ())
@@ -183,7 +218,9 @@ def _is_json(value: Raw) -> bool:
     return True
 
 
-def _ask(context: HostContext, request: ChatRequest) -> ChatAnswer:
+def _ask(context: HostContext, session: ChatSession, fd: int) -> ChatAnswer:
+    session.sends += 1
+    request = _request(context, session, f"{fd}/{session.sends}")
     models, by = context.abilities.models, context.spec
     try:
         return context.ask(lambda: models.chat(by, request))

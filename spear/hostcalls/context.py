@@ -104,3 +104,10 @@ class HostContext(Protocol):
     def ask(self, work: Callable[[], T]) -> T:
         """What `work` returns or raises, which the hub does while this guest waits; raise `Stopped` when that has to stop."""
         ...
+
+    def call(self, function: int, *arguments: int) -> int:
+        """What the guest's own function at this place of its table returns; raise `Failed` when there is none to call.
+
+        Raise `Stopped` when the guest ended in it.
+        """
+        ...

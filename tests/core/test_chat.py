@@ -250,3 +250,56 @@ def test_nobody_is_asked_when_there_is_no_number_left_for_the_answer(guest, fd):
         chat.cchat_create(guest)
     assert errno(chat.cchat_create, guest) is errno(chat.cchat_send, guest, fd, 0) is Errno.ENOMEM
     assert guest.parrot.asked == []
+
+
+def wants(*names, **more):
+    calls = [{"id": name, "function": {"name": name, "arguments": "{}"}} for name in names]
+    return json.dumps({"choices": [{"message": {"content": "c", "tool_calls": calls, "extra": 1} | more}]}).encode()
+
+
+def test_with_tools_the_answer_becomes_part_of_the_conversation(guest, fd):
+    guest.say(fd)
+    guest.parrot.answer = ChatAnswer(wants())
+    chat.cchat_send(guest, fd, 2), chat.cchat_send(guest, fd, 0)
+    messages = [msgspec.json.decode(message) for message in guest.sent().messages]
+    assert messages == [HI, {"role": "assistant", "content": "c"}]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[]", b"{}", b'{"choices":[]}', b'{"choices":[{"message":5}]}', wants(tool_calls="x"), wants(tool_calls=None)],
+)
+def test_an_answer_of_another_form_asks_for_no_tools(guest, fd, body):
+    guest.parrot.answer = ChatAnswer(body)
+    assert "error" not in guest.heard(fd, flags=2) and len(guest.parrot.asked) == 1
+
+
+def test_without_the_flag_calls_of_tools_are_the_guests_business(guest, fd):
+    guest.parrot.answer = ChatAnswer(wants("t"))
+    assert guest.heard(fd)["choices"][0]["message"]["tool_calls"][0]["id"] == "t"
+    assert len(guest.parrot.asked) == 1
+
+
+def test_a_model_that_asks_for_tools_without_end_is_left_and_every_round_counts(guest, fd):
+    guest.parrot.answer = ChatAnswer(wants("t"), usage=Usage(1, 1, 2))
+    assert guest.heard(fd, flags=2) == {"error": {"code": "tool_call_limit", "message": "exceeded max_iterations"}}
+    assert len(guest.parrot.asked) == 8
+    guest.set(fd, "max_iterations", 1000)
+    guest.parrot.answer = ChatAnswer(wants(*"abcdefgh"))
+    assert guest.heard(fd, flags=2)["error"]["message"] == "exceeded max_total_tool_calls"
+    assert len(guest.parrot.asked) == 8 + 5
+    assert len({request.key for _, request in guest.parrot.asked}) == 13
+
+
+def test_tokens_of_all_rounds_are_added_up(guest, fd):
+    answers = [ChatAnswer(wants("t"), usage=Usage(1, 2, 3)), ChatAnswer(wants(), usage=Usage(10, 20, 30))]
+    guest.parrot.chat = lambda by, request: answers.pop(0)
+    response = chat.cchat_send(guest, fd, 3)
+    assert guest.descriptors.get(response, chat.ChatResponse).metrics["total_tokens"] == 33
+
+
+def test_a_conversation_that_grows_too_large_meanwhile_is_an_answer(guest, fd, monkeypatch):
+    monkeypatch.setattr(chat, "MOST_BYTES", 1000)
+    guest.parrot.answer = ChatAnswer(wants("t"))
+    error = guest.heard(fd, flags=2)["error"]
+    assert error == {"code": "tool_call_limit", "message": "exceeded the 1000 bytes that conversations may hold"}

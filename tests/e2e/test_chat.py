@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.model_server import KEY, USAGE, model_server
+from tests.model_server import KEY, USAGE, completion, model_server
 from tests.server import Server, events_of, eventually, free_port
 
 KINDS = ["good", "script", "chunked", "busy", "broken", "garbage", "list", "huge", "half", "elsewhere", "silent"]
@@ -28,7 +28,7 @@ def models():
 def server(models, tmp_path_factory):
     folder: Path = tmp_path_factory.mktemp("chat")
     shared = {"model": "m", "features": ["supports_tools"], "credential_ref": "mine"}
-    tables = [table(kind, models.url(kind), **shared) for kind in KINDS]
+    tables = [table(kind, models.url(kind), **shared, priority=int(kind == "script")) for kind in KINDS]
     nobody = f"http://127.0.0.1:{free_port()}/v1"
     tables += [
         table("first-busy", models.url("busy"), model="fallback", priority=2),
@@ -220,6 +220,44 @@ def test_a_node_tells_its_sms_what_it_has_and_what_it_has_no_more(server, models
         node.start()
         eventually(lambda: told(server, "far") is None)
         assert told(node, "far") is None
+
+
+def scripted(models, *messages):
+    """Have the model say these one after the other; what it was asked with each."""
+    left, asked = list(messages), []
+
+    def say(question):
+        asked.append(question["messages"])
+        return completion(question, **left.pop(0))
+
+    models.script = say
+    return asked
+
+
+def wants(*calls):
+    """A message that asks for calls of tools."""
+    made = [
+        {"id": f"call{at}", "type": "function", "function": {"name": name, "arguments": arguments}}
+        for at, (name, arguments) in enumerate(calls)
+    ]
+    return {"content": None, "tool_calls": made}
+
+
+def test_a_model_may_have_functions_of_the_agent_called(server, models):
+    task = server.register("tools")
+    asked = scripted(models, wants(("add", '{"a":2,"b":40}'), ("add", "{}"), ("sub", "{}")), {"content": "42 it is"})
+    ran = server.run(task, input="2+40?").json()
+    heard = json.loads(ran["output"])
+    assert heard["choices"][0]["message"]["content"] == "42 it is"
+    _, said, *results = asked[1]
+    assert (said["role"], len(said["tool_calls"])) == ("assistant", 3)
+    assert [(one["role"], one["tool_call_id"]) for one in results] == [("tool", f"call{at}") for at in range(3)]
+    assert [one["content"] for one in results] == [
+        "42",
+        '{"error":{"code":"tool_exec_failed","message":"tool rc: -22"}}',
+        '{"error":{"code":"unknown_tool","message":"unknown tool: sub"}}',
+    ]
+    assert [call["backend"] for call in calls(server, ran["execution_id"])] == ["script", "script"]
 
 
 def test_a_stopping_server_ends_the_wait_for_a_model(server, task, models):

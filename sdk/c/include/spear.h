@@ -49,7 +49,7 @@ SPEAR_IMPORT("object_delete") int32_t sp_object_delete(const char *name, int32_t
 
 /* Conversations with models. Every number that these return is 0 or more, or one of the errors above. */
 enum { SP_CHAT_SET_PARAM = 1, SP_CHAT_GET_METRICS = 2 };
-enum { SP_CHAT_METRICS = 1 };
+enum { SP_CHAT_METRICS = 1, SP_CHAT_TOOLS = 2 };
 
 /* A new conversation. */
 SPEAR_IMPORT("cchat_create") int32_t sp_cchat_create(void);
@@ -58,13 +58,17 @@ SPEAR_IMPORT("cchat_create") int32_t sp_cchat_create(void);
 SPEAR_IMPORT("cchat_write_msg")
 int32_t sp_cchat_write_msg(int32_t fd, const char *role, int32_t role_length, const char *content, int32_t length);
 
-/* Append a tool: JSON as backends take it, and the function that it names (a function pointer's value). */
-SPEAR_IMPORT("cchat_write_fn") int32_t sp_cchat_write_fn(int32_t fd, int32_t function, const char *json, int32_t length);
+/* A tool's function: `*out_length` is the room at `out`, then what it wrote; 0, SP_ENOSPC to be called again with more, or an error. */
+typedef int32_t (*sp_tool)(const char *arguments, int32_t length, char *out, uint32_t *out_length);
+
+/* Append a tool: its function, and JSON as backends take it. Link with --export-table, so that SPEAR can call the function. */
+SPEAR_IMPORT("cchat_write_fn") int32_t sp_cchat_write_fn(int32_t fd, sp_tool function, const char *json, int32_t length);
 
 /* SP_CHAT_SET_PARAM: `argument` is {"key": ..., "value": ...}, `*length` bytes; SP_CHAT_GET_METRICS: what a response cost. */
 SPEAR_IMPORT("cchat_ctl") int32_t sp_cchat_ctl(int32_t fd, int32_t command, void *argument, uint32_t *length);
 
-/* Have a model go on. Returns a response, also when that says {"error": {"code": ..., "message": ...}}. */
+/* Have a model go on. Returns a response, also when that says {"error": {"code": ..., "message": ...}}. With SP_CHAT_TOOLS, the
+ * functions that it asks for are called in between, in the memory that parameters tool_arena_ptr and tool_arena_len name. */
 SPEAR_IMPORT("cchat_send") int32_t sp_cchat_send(int32_t fd, int32_t flags);
 
 /* The response as JSON. Returns its length, or SP_ENOSPC and in `*out_length` how much room it takes. */

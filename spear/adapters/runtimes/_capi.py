@@ -19,6 +19,9 @@ def _bind(library: ctypes.CDLL, name: str, result: Any, *parameters: Any) -> Cal
 
 Extern = _ffi.wasmtime_extern_t
 Instance = _ffi.wasmtime_instance_t
+Val = _ffi.wasmtime_val_t
+FuncTypePointer = _ffi.wasm_functype_t
+TABLE, FUNCREF = _ffi.WASMTIME_EXTERN_TABLE.value, _ffi.WASMTIME_FUNCREF.value
 Bytes = _ffi.wasm_byte_vec_t
 
 EpochCallback = ctypes.CFUNCTYPE(c_size_t, c_void_p, c_void_p, POINTER(c_uint64), POINTER(c_uint8))
@@ -53,6 +56,13 @@ func_call = _bind(
     "wasmtime_func_call",
     *(c_void_p, c_void_p, c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, POINTER(c_void_p)),
 )
+export_nth = _bind(
+    _short,
+    "wasmtime_instance_export_nth",
+    *(c_bool, c_void_p, POINTER(Instance), c_size_t, POINTER(c_char_p), POINTER(c_size_t), POINTER(Extern)),
+)
+table_get = _bind(_short, "wasmtime_table_get", c_bool, c_void_p, c_void_p, c_uint64, POINTER(Val))
+func_type = _bind(_short, "wasmtime_func_type", c_void_p, c_void_p, c_void_p)
 memory_data = _bind(_short, "wasmtime_memory_data", c_void_p, c_void_p, c_void_p)
 memory_size = _bind(_short, "wasmtime_memory_data_size", c_size_t, c_void_p, c_void_p)
 copy_in = _bind(ctypes.PyDLL(None), "memcpy", c_void_p, c_void_p, c_char_p, c_size_t)

@@ -85,7 +85,7 @@ class Engine:
         if error and not guest.ended:
             return refused(guest, capi.error_text(error))
         if not error and not trap:
-            guest.attach(context, _export(context, place, b"memory"))
+            guest.attach(context, _export(context, place, b"memory"), place)
             error = capi.func_call(context, _export(context, place, b"_start"), None, 0, None, 0, byref(trap))
         return _ended(guest, error, trap.value)
 

@@ -13,6 +13,7 @@ from gevent.util import wrap_errors
 
 from spear.abilities import Abilities
 from spear.adapters.runtimes import _capi as capi
+from spear.adapters.runtimes import _tables as tables
 from spear.hostcalls.context import Errno, Failed, Fault, Stopped
 from spear.hostcalls.fds import Descriptors
 from spear.ports import Bell, Clock, End, Level, LogSink, RunSpec, Stream
@@ -75,16 +76,17 @@ class Guest:
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._woken = False
         self._deadline = 0.0
-        self._context, self._memory = 0, None
+        self._context, self._memory, self._instance = 0, None, None
+        self._called = False
         self._base = self._known_size = 0
 
     def begin(self) -> None:
         """Start the wall clock."""
         self._deadline = monotonic() + self.limits.wall_ms / 1000
 
-    def attach(self, context: int, memory: Any) -> None:
+    def attach(self, context: int, memory: Any, instance: Any = None) -> None:
         """Learn which linear memory the hostcalls read and write; before that they meet `Fault`."""
-        self._context, self._memory = context, memory
+        self._context, self._memory, self._instance = context, memory, instance
         self._base = capi.memory_data(context, memory)  # it never moves: room for the largest is reserved
 
     # --- why it stops
@@ -184,6 +186,23 @@ class Guest:
         if isinstance(answer := found[0], Exception):
             raise answer
         return answer
+
+    def call(self, function: int, *arguments: int) -> int:
+        """What the guest's own function at this place of its table returns; raise `Failed` when there is none to call.
+
+        Raise `Stopped` when the guest ended in it. A function that was called so may not have another one called.
+        """
+        found = None if self._called else tables.find(self._context, self._instance, function)
+        if found is None:
+            raise Failed(Errno.EIO)
+        action, self._called = self.action, True
+        result, broken = tables.call(self._context, found, arguments)
+        if broken and not self.ended:
+            self.halt(End.FAILED, "trap", f"trap: {broken} in a function that {action} called")
+        if self.ended:
+            raise Stopped
+        self.action, self._called = action, False
+        return result
 
     @property
     def abilities(self) -> Abilities:
