@@ -14,6 +14,7 @@ from typing import Any, NoReturn, cast
 from spear import __version__
 from spear._config_keys import KEYS, Key, canonical, keys_for
 from spear._config_kinds import BOOL, Role, Table, Value
+from spear.domain.secret import is_secret
 from spear.domain.token import TokenRole
 from spear.errors import Invalid, StartupError
 
@@ -146,7 +147,8 @@ def _from_file(path: Path, *, origin: str, optional: bool = False) -> dict[str, 
         name = canonical(written)
         if name not in known:
             near = next(iter(get_close_matches(written, known, n=1)), "a key of docs/configuration.md")
-            raise refused(origin, f"unknown key {written}", value, expected=near)
+            told = "what is not repeated here" if is_secret(written) else value
+            raise refused(origin, f"unknown key {written}", told, expected=near)
         if name in layer:
             raise refused(origin, written, value, expected=f"{name} only once")
         layer[name] = _setting(known[name], value, origin=origin)

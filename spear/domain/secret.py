@@ -13,6 +13,11 @@ _PLACE = re.compile(r"(?i)[_-](file|path)$")
 _REFERENCE = re.compile(r"([A-Za-z]+ )?\$\{ENV:[A-Za-z_][A-Za-z0-9_]*(:-)?\}")
 
 
+def is_secret(name: str) -> bool:
+    """Whether a value of this name is a secret, and not where to find one."""
+    return bool(_SECRET.search(name)) and not _PLACE.search(name)
+
+
 def check_references(field: str, values: Mapping[str, str]) -> None:
     """Raise `Invalid` for a value whose name says that it is a secret, unless it only says where to find it."""
     _check(field, values.items())
@@ -34,8 +39,7 @@ def check_url(field: str, url: str) -> None:
 
 def _check(field: str, values: Iterable[tuple[str, str]]) -> None:
     for name, value in values:
-        secret = _SECRET.search(name) and not _PLACE.search(name)
-        if secret and value and not _REFERENCE.fullmatch(value):
+        if is_secret(name) and value and not _REFERENCE.fullmatch(value):
             raise _clear(f"{field}.{name}", "a secret")
 
 

@@ -523,6 +523,11 @@ def test_a_backends_key_comes_from_the_environment_and_is_not_shown(write: Write
         ("localhost:1/v1", "localhost:1/v1?a=b", "backends.0.base_url: expected a URL without a query"),
         ("http://", "ftp://", "backends.0.base_url: expected an http:// or https:// URL"),
         ("[[spearlet.llm.backends]]", BACKENDS.partition("\n\n")[2] + "[[spearlet.llm.backends]]", "a name that no"),
+        (
+            "[[spearlet",
+            '[spearlet.llm]\napi_key = "sk-secret"\n[[spearlet',
+            "unknown key spearlet.llm.api_key: got 'what",
+        ),
         ("[[spearlet.llm.backends]]", "[spearlet.llm.backends]", "unknown key spearlet.llm.backends.name"),
     ],
 )
