@@ -26,6 +26,7 @@ class Handler(BaseHTTPRequestHandler):
     """One connection; the server keeps what it was asked."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: "ModelServer"
 
     def do_POST(self) -> None:
