@@ -40,6 +40,11 @@ class Params:
     def __init__(self) -> None:
         self._values: dict[str, Raw] = {}
 
+    @property
+    def size(self) -> int:
+        """How many bytes they have, about."""
+        return sum(2 * len(key) + len(bytes(value)) for key, value in self._values.items())
+
     def take(self, given: str) -> None:
         """Take `{"key": ..., "value": ...}`; raises `Failed`: EIO for what is not that, EINVAL for a value of the wrong type.
 

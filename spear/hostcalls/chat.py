@@ -25,9 +25,12 @@ _BESIDES = 64  # what the host needs for each piece of text, about
 
 
 class Held(Descriptor):
-    """Something that holds text for the guest; `size` says how many bytes."""
+    """Something that holds text for the guest."""
 
-    size = 0
+    @property
+    def size(self) -> int:
+        """How many bytes it holds, about."""
+        return 0
 
 
 class ChatSession(Held):
@@ -39,7 +42,13 @@ class ChatSession(Held):
         self.messages: list[Raw] = []
         self.tools: list[tuple[int, Raw]] = []
         self.params = Params()
+        self.said = 0
         self.sends = 0
+
+    @property
+    def size(self) -> int:
+        """How many bytes it holds, about."""
+        return self.said + self.params.size
 
 
 class ChatResponse(Held):
@@ -53,7 +62,12 @@ class ChatResponse(Held):
 
     def fill(self, body: bytes, usage: Usage | None) -> None:
         """There is an answer."""
-        self.body, self.usage, self.size = body, usage, len(body)
+        self.body, self.usage = body, usage
+
+    @property
+    def size(self) -> int:
+        """How many bytes it holds."""
+        return len(self.body)
 
     @property
     def ready(self) -> Ready:
@@ -98,7 +112,7 @@ def cchat_ctl(context: HostContext, fd: int, command: int, argument: int, length
         return -Errno.EINVAL
     given = _argument(context, argument, room(context, argument, length_pointer))
     if isinstance(opened, ChatSession):
-        _take(context, opened, len(given))
+        _check_room(context, len(given))
         opened.params.take(given)
     return 0
 
@@ -145,10 +159,14 @@ def _held(context: HostContext) -> int:
     return sum(one.size for one in context.descriptors.every(Held))
 
 
-def _take(context: HostContext, session: ChatSession, size: int) -> None:
-    if _held(context) + size + _BESIDES > MOST_BYTES:
+def _check_room(context: HostContext, size: int) -> None:
+    if _held(context) + size > MOST_BYTES:
         raise Failed(Errno.ENOMEM)
-    session.size += size + _BESIDES
+
+
+def _take(context: HostContext, session: ChatSession, size: int) -> None:
+    _check_room(context, size + _BESIDES)
+    session.said += size + _BESIDES
 
 
 def _argument(context: HostContext, pointer: int, length: int) -> str:

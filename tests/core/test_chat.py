@@ -240,6 +240,13 @@ def test_what_a_run_says_and_hears_is_bounded_and_closing_makes_room(guest, fd, 
     assert guest.say(fd, "x" * 150) == 0
 
 
+def test_a_parameter_that_is_set_again_takes_no_more_room(guest, fd, monkeypatch):
+    monkeypatch.setattr(chat, "MOST_BYTES", 400)
+    for _ in range(50):
+        assert guest.set(fd, "temperature", "x" * 100) == 0
+    assert errno(guest.set, fd, "top_p", "x" * 300) is Errno.ENOMEM
+
+
 def test_one_argument_is_bounded(guest, fd, monkeypatch):
     monkeypatch.setattr(chat, "LONGEST_ARGUMENT", 50)
     assert errno(guest.tool, fd, " " * 51) is errno(guest.ctl, fd, " " * 51) is Errno.ENOMEM
