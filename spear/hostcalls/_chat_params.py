@@ -27,6 +27,7 @@ _KNOWN: dict[str, Any] = {
 }
 _OURS = frozenset(_KNOWN) - {"response_format"} | {"messages", "tools", "stream", "stream_options"}
 _NULL = b"null"
+BESIDES = 64  # bytes that the host needs for each piece of text, about
 
 
 class _Param(msgspec.Struct):
@@ -39,11 +40,7 @@ class Params:
 
     def __init__(self) -> None:
         self._values: dict[str, Raw] = {}
-
-    @property
-    def size(self) -> int:
-        """How many bytes they have, about."""
-        return sum(2 * len(key) + len(bytes(value)) for key, value in self._values.items())
+        self.size = 0  # in bytes, about
 
     def take(self, given: str) -> None:
         """Take `{"key": ..., "value": ...}`; raises `Failed`: EIO for what is not that, EINVAL for a value of the wrong type.
@@ -57,11 +54,12 @@ class Params:
         key, value = param.key, param.value.copy()
         if key.startswith("mcp.task_"):
             raise Failed(Errno.EACCES)
+        _check(key, value)
+        if (former := self._values.pop(key, None)) is not None:
+            self.size -= _cost(key, former)
         if key not in _KNOWN or bytes(value) != _NULL:
-            _check(key, value)
             self._values[key] = value
-        else:
-            self._values.pop(key, None)
+            self.size += _cost(key, value)
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value of a key of ours."""
@@ -96,7 +94,13 @@ class Params:
         return {key: value for key, value in self._values.items() if key not in _OURS and not key.startswith("mcp.")}
 
 
+def _cost(key: str, value: Raw) -> int:
+    return BESIDES + len(key) + len(bytes(value))
+
+
 def _check(key: str, value: Raw) -> None:
+    if key in _KNOWN and bytes(value) == _NULL:
+        return
     try:
         known = msgspec.json.decode(value, type=_KNOWN.get(key, Raw))
     except (msgspec.DecodeError, RecursionError):

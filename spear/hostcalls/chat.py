@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Raw
 
 from spear.errors import SpearError
-from spear.hostcalls._chat_params import Params
+from spear.hostcalls._chat_params import BESIDES, Params
 from spear.hostcalls._chat_tools import functions_of, message_of, outcome_of
 from spear.hostcalls.buffers import give, room, text
 from spear.hostcalls.context import Errno, Failed, HostContext
@@ -21,7 +21,6 @@ TOOL_CALL_LIMIT = "tool_call_limit"
 MOST_BYTES = 16 * 1024 * 1024  # of all that the conversations of one run hold at once, answers included
 LONGEST_ANSWER = 8 * 1024 * 1024
 LONGEST_ARGUMENT = 256 * 1024
-_BESIDES = 64  # what the host needs for each piece of text, about
 
 
 class Held(Descriptor):
@@ -112,7 +111,7 @@ def cchat_ctl(context: HostContext, fd: int, command: int, argument: int, length
         return -Errno.EINVAL
     given = _argument(context, argument, room(context, argument, length_pointer))
     if isinstance(opened, ChatSession):
-        _check_room(context, len(given))
+        _check_room(context, len(given) + BESIDES)
         opened.params.take(given)
     return 0
 
@@ -165,8 +164,8 @@ def _check_room(context: HostContext, size: int) -> None:
 
 
 def _take(context: HostContext, session: ChatSession, size: int) -> None:
-    _check_room(context, size + _BESIDES)
-    session.said += size + _BESIDES
+    _check_room(context, size + BESIDES)
+    session.said += size + BESIDES
 
 
 def _argument(context: HostContext, pointer: int, length: int) -> str:

@@ -245,6 +245,9 @@ def test_a_parameter_that_is_set_again_takes_no_more_room(guest, fd, monkeypatch
     for _ in range(50):
         assert guest.set(fd, "temperature", "x" * 100) == 0
     assert errno(guest.set, fd, "top_p", "x" * 300) is Errno.ENOMEM
+    guest.set(fd, "model", "m"), guest.set(fd, "model", None)
+    assert guest.descriptors.get(fd, chat.ChatSession).size == 64 + len("temperature") + 102
+    assert errno(lambda: [guest.set(fd, str(number), 1) for number in range(9)]) is Errno.ENOMEM
 
 
 def test_one_argument_is_bounded(guest, fd, monkeypatch):
