@@ -265,7 +265,13 @@ def _platform(
     holders = holders_of(config, reader, own=node, passes=passes)
     objects = Objects(unit, reader, contents, max_object_size=config.max_object_size, holders=holders)
     models = models_for(config, base.log, clock=clock, stack=stack)
-    abilities = Abilities(GuestObjects(objects, contents), models, recorded=lambda ident: runs.await_request(ident))
+    links = NodeStreams(bell, spawn=spawn, tls=shown_to_nodes(config)[1])
+    streams = Streams(
+        reader, bell=bell, node=node, links=links, passes=passes, running=lambda ident: runs.has(ident), spawn=spawn
+    )
+    abilities = Abilities(
+        GuestObjects(objects, contents), models, streams, recorded=lambda ident: runs.await_request(ident)
+    )
     runtimes = made_for(config, clock=clock, bell=bell, abilities=abilities, stack=stack)
     instances = Instances(
         unit, reader, runtimes=runtimes, artifacts=_artifacts(config, files), ids=ids, clock=clock, bell=bell, node=node
@@ -283,8 +289,6 @@ def _platform(
         unit, reader, runs=runs, tasks=tasks, contents=contents, placements=placements, ids=ids, spawn=spawn,
         forwards=forwards,
     )  # fmt: skip
-    links = NodeStreams(bell, spawn=spawn, tls=shown_to_nodes(config)[1])
-    streams = Streams(reader, bell=bell, node=node, links=links, passes=passes, running=runs.has, spawn=spawn)
     timeline = Timeline(base.log, snapshots=base.snapshots, folder=base.data / "as-of", threads=base.threads)
     stack.callback(timeline.close)
     return Platform(

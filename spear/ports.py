@@ -348,6 +348,10 @@ class StreamLink(Protocol):
         """Bring a frame to the guest; raises `Overloaded` or `Unavailable`, never blocks."""
         ...
 
+    def leave(self, stream_id: int) -> None:
+        """The client of this stream is gone; never blocks."""
+        ...
+
     def frames(self) -> Iterator[list[bytes]]:
         """What the guest says, until it or the way to it ends; never raises."""
         ...

@@ -56,8 +56,9 @@ class Descriptors:
         self._next = FIRST
 
     def add(self, opened: Descriptor) -> int:
-        """A number that nothing had before; raises `Full`."""
+        """A number that nothing had before; raises `Full`, and then it is closed."""
         if len(self._open) >= MOST_OPEN:
+            opened.close()
             raise Full
         number, self._next = self._next, self._next + 1
         self._open[number] = opened
@@ -74,10 +75,16 @@ class Descriptors:
         """What is open of that kind."""
         return [one for one in self._open.values() if isinstance(one, kind)]
 
+    def find(self, number: int) -> Descriptor | None:
+        """What is open under this number; None when that was closed. Raises `Unknown` when there never was anything."""
+        if not FIRST <= number < self._next:
+            raise Unknown
+        return self._open.get(number)
+
     def close(self, number: int, *kinds: type[Descriptor]) -> None:
         """Close one of these kinds; once more is harmless. Raises `Unknown`."""
-        found = self._open.get(number)
-        if found is None and FIRST <= number < self._next:
+        found = self.find(number)
+        if found is None:
             return
         if not isinstance(found, kinds):
             raise Unknown

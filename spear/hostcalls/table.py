@@ -15,10 +15,20 @@ from spear.hostcalls.chat import (
 )
 from spear.hostcalls.clock import time_now_ms, wall_time_s
 from spear.hostcalls.context import Errno
+from spear.hostcalls.epoll import spear_epoll_close, spear_epoll_create, spear_epoll_ctl, spear_epoll_wait
+from spear.hostcalls.fd_ctl import spear_fd_ctl
 from spear.hostcalls.log import log
 from spear.hostcalls.objects import object_delete, object_get, object_put, object_stat
 from spear.hostcalls.random import random_i64
 from spear.hostcalls.sleep import sleep_ms
+from spear.hostcalls.streams import (
+    user_stream_close,
+    user_stream_ctl_open,
+    user_stream_ctl_read,
+    user_stream_open,
+    user_stream_read,
+    user_stream_write,
+)
 
 
 class Kind(StrEnum):
@@ -57,4 +67,15 @@ HOSTCALLS = (
     Hostcall("object_get", (Kind.I32, Kind.I32, Kind.I64, Kind.I32, Kind.I32), (Kind.I32,), object_get),
     Hostcall("object_put", (Kind.I32,) * 4 + (Kind.I64,), (Kind.I64,), object_put),
     Hostcall("object_delete", (Kind.I32, Kind.I32, Kind.I64), (Kind.I32,), object_delete),
+    Hostcall("user_stream_open", (Kind.I32,) * 2, (Kind.I32,), user_stream_open),
+    Hostcall("user_stream_read", (Kind.I32,) * 3, (Kind.I32,), user_stream_read),
+    Hostcall("user_stream_write", (Kind.I32,) * 3, (Kind.I32,), user_stream_write),
+    Hostcall("user_stream_close", (Kind.I32,), (Kind.I32,), user_stream_close),
+    Hostcall("user_stream_ctl_open", (), (Kind.I32,), user_stream_ctl_open),
+    Hostcall("user_stream_ctl_read", (Kind.I32,) * 3, (Kind.I32,), user_stream_ctl_read),
+    Hostcall("spear_epoll_create", (), (Kind.I32,), spear_epoll_create),
+    Hostcall("spear_epoll_ctl", (Kind.I32,) * 4, (Kind.I32,), spear_epoll_ctl),
+    Hostcall("spear_epoll_wait", (Kind.I32,) * 4, (Kind.I32,), spear_epoll_wait),
+    Hostcall("spear_epoll_close", (Kind.I32,), (Kind.I32,), spear_epoll_close),
+    Hostcall("spear_fd_ctl", (Kind.I32,) * 4, (Kind.I32,), spear_fd_ctl),
 )

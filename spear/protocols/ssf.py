@@ -8,7 +8,8 @@ import msgspec
 from spear.errors import Malformed
 
 PROTOCOL = "ssf.v1"
-LONGEST_ID = 2**32 - 1
+LONGEST_ID = 2**31 - 1  # of what guests can open; a frame has room for more
+MOST_BYTES = 256 * 1024  # of a whole frame, as a guest writes and reads it
 _MAGIC, _VERSION = b"SPST", 1
 _HEAD = Struct("<4sHHHHIQII")
 _STREAM = slice(12, 16)

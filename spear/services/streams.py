@@ -10,17 +10,18 @@ from typing import Protocol
 from spear.domain.execution import FINAL, ExecutionStatus
 from spear.errands import NodeAddress, StreamLinks
 from spear.errors import Malformed, Overloaded, Refused, TooLarge, Unavailable
-from spear.ports import Bell, StreamLink
+from spear.ports import Bell, RunSpec, StreamLink
 from spear.projections.executions import ExecutionRow
 from spear.projections.nodes import get_node
 from spear.projections.reader import Reader
 from spear.protocols import passes, ssf
+from spear.services.channels import Channel, Notices
+from spear.services.hubs import Hub
 from spear.services.nodes import OwnNode
 from spear.services.passes import Passes
 from spear.services.pipes import Pipe
 
 log = logging.getLogger(__name__)
-MOST_FRAME_BYTES = 256 * 1024
 MOST_STREAMS = 1024
 _LOOK_S = 1.0
 _PROBES = 1024
@@ -38,40 +39,39 @@ class Peer(Protocol):
         ...
 
 
-class Hub:
-    """The user streams of one execution on its node: what its guest reads, and what it writes."""
-
-    def __init__(self, bell: Bell) -> None:
-        self.to_guest, self.to_clients = Pipe(bell), Pipe(bell)
-
-    def close(self) -> None:
-        """End both directions."""
-        self.to_guest.close()
-        self.to_clients.close()
-
-
 class _Here:
     """The clients' side of a hub in this process; ends when the execution does."""
 
-    def __init__(self, hub: Hub, running: Callable[[], bool]) -> None:
-        self._hub, self._running = hub, running
+    def __init__(self, hub: Hub, bell: Bell, running: Callable[[], bool]) -> None:
+        self._hub, self._bell, self._running = hub, bell, running
+        self._out: Pipe | None = hub.begin()
 
     def send(self, frame: bytes) -> None:
         """Hand a frame to the guest; raises `Overloaded` when it does not read."""
-        if not self._hub.to_guest.put(frame):
+        if not self._hub.put(frame):
             raise Overloaded("the agent does not read its streams; try again later")
+
+    def leave(self, stream_id: int) -> None:
+        """The client of this stream is gone."""
+        self._hub.leave(stream_id)
 
     def frames(self) -> Iterator[list[bytes]]:
         """What the guest writes, until it ends."""
-        while (found := self._hub.to_clients.take(_LOOK_S)) is not None:
+        while (out := self._out) is not None:
+            found = out.take(_LOOK_S)
+            if not (found or self._running()):
+                found = out.take(0)  # what was written just before the end
             if found:
                 yield found
-            elif not self._running():
+                self._bell.turn()  # a guest may write as fast as it is heard
+            elif found is None or not self._running():
                 return
 
     def close(self) -> None:
         """Nobody listens any more."""
-        self._hub.close()
+        if self._out is not None:
+            self._out = None
+            self._hub.end()
 
 
 class _Relay:
@@ -112,6 +112,12 @@ class _Relay:
         """The stream is over."""
         self._owners.pop(ours, None)
 
+    def leave(self, ours: int) -> None:
+        """The stream's client is gone; who leaves last need not say so, as the link's end does."""
+        self.unbind(ours)
+        if self.attached:
+            self.link.leave(ours)
+
 
 class Attachment:
     """One client's streams with one execution."""
@@ -123,8 +129,8 @@ class Attachment:
 
     def send(self, stream_id: int, frame: bytes) -> None:
         """Bring a frame to the guest; raises `TooLarge`, `Overloaded` or `Unavailable`."""
-        if len(frame) > MOST_FRAME_BYTES:
-            raise TooLarge(f"a frame has {len(frame)} bytes, which is more than {MOST_FRAME_BYTES}")
+        if len(frame) > ssf.MOST_BYTES:
+            raise TooLarge(f"a frame has {len(frame)} bytes, which is more than {ssf.MOST_BYTES}")
         if stream_id not in self._ids:
             if len(self._ids) >= MOST_STREAMS:
                 raise Overloaded(f"{MOST_STREAMS} streams are open, which is the limit")
@@ -138,9 +144,9 @@ class Attachment:
 
     def close(self) -> None:
         """Leave; who leaves last ends the guest's session. May be called twice."""
-        for stream_id in tuple(self._ids):
-            self.release(stream_id)
         self._relay.attached.discard(self)
+        while self._ids:
+            self._relay.leave(self._ids.popitem()[1])
         self._left()
 
 
@@ -165,12 +171,24 @@ class Streams:
         self._relays: dict[str, _Relay] = {}
 
     def hub(self, execution_id: str) -> Hub:
-        """The guest's side of an execution that runs here; once it was closed, a new one."""
-        for known, hub in tuple(self._hubs.items()):
-            if hub.to_guest.closed or not self._running(known):
-                hub.close()
+        """Where the streams of an execution that runs here meet."""
+        for known in tuple(self._hubs):
+            if not self._running(known):
                 del self._hubs[known]
         return self._hubs.setdefault(execution_id, Hub(self.bell))
+
+    def open(self, by: RunSpec, stream_id: int, *, wake: Callable[[], None]) -> Channel:
+        """A stream for its guest; raises `Overloaded` when no more fit."""
+        return self._hub_of(by, wake).open(stream_id)
+
+    def listen(self, by: RunSpec, *, wake: Callable[[], None]) -> Notices:
+        """What happens to the streams, for their guest."""
+        return self._hub_of(by, wake).listen()
+
+    def _hub_of(self, by: RunSpec, wake: Callable[[], None]) -> Hub:
+        hub = self.hub(by.execution_id)
+        hub.wake = wake
+        return hub
 
     def attach(self, row: ExecutionRow, peer: Peer) -> Attachment:
         """Join an execution; raises `Refused` when it has ended, `Unavailable` when its node cannot be reached."""
@@ -183,7 +201,7 @@ class Streams:
     def _link(self, row: ExecutionRow) -> StreamLink:
         if row.node_uuid and row.node_uuid == self._node.uuid:
             ident = row.execution_id
-            return _Here(self.hub(ident), lambda: self._running(ident))
+            return _Here(self.hub(ident), self.bell, lambda: self._running(ident))
         node = get_node(self._reader, row.node_uuid)
         if node is None:
             raise Unavailable(f"execution {row.execution_id}: its node is not known", code="UPSTREAM_WS_FAILED")

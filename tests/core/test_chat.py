@@ -37,7 +37,7 @@ class Guest(Memory):
     def __init__(self):
         super().__init__()
         self.parrot, self.descriptors, self.spec = Parrot(), Descriptors(), RunSpec("x")
-        self.abilities = Abilities(objects=None, models=self.parrot, recorded=lambda ident: None)
+        self.abilities = Abilities(objects=None, models=self.parrot, streams=None, recorded=lambda ident: None)
 
     def ask(self, work):
         return work()

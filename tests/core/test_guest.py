@@ -17,7 +17,7 @@ from spear.hostcalls.context import Failed, Stopped
 from spear.hostcalls.fds import FIRST, MOST_OPEN, Descriptor, Descriptors, Full, Ready, Unknown
 from spear.ports import End, Limits, RunSpec
 
-NOTHING: Any = Abilities(None, None, recorded=lambda execution_id: None)
+NOTHING: Any = Abilities(None, None, None, recorded=lambda execution_id: None)
 
 
 class Other(Descriptor):
@@ -130,7 +130,7 @@ def test_a_wait_ends_with_the_guests_time(bell: HubBell) -> None:
 
 def test_nothing_is_done_for_a_guest_before_its_execution_is_a_fact(bell: HubBell) -> None:
     order, fact = [], gevent.event.Event()
-    late = Abilities(None, None, recorded=lambda execution_id: (order.append(execution_id), fact.wait(10)))
+    late = Abilities(None, None, None, recorded=lambda execution_id: (order.append(execution_id), fact.wait(10)))
     guest = Guest(RunSpec("test"), None, SystemClock(), bell=bell, abilities=late)
     guest.begin()
     gevent.spawn(lambda: (order.append("fact"), fact.set()))

@@ -29,6 +29,17 @@ SIGNATURES = {
     "object_get": "(i32, i32, i64, i32, i32) -> i32",
     "object_put": "(i32, i32, i32, i32, i64) -> i64",
     "object_delete": "(i32, i32, i64) -> i32",
+    "user_stream_open": "(i32, i32) -> i32",
+    "user_stream_read": "(i32, i32, i32) -> i32",
+    "user_stream_write": "(i32, i32, i32) -> i32",
+    "user_stream_close": "(i32) -> i32",
+    "user_stream_ctl_open": "() -> i32",
+    "user_stream_ctl_read": "(i32, i32, i32) -> i32",
+    "spear_epoll_create": "() -> i32",
+    "spear_epoll_ctl": "(i32, i32, i32, i32) -> i32",
+    "spear_epoll_wait": "(i32, i32, i32, i32) -> i32",
+    "spear_epoll_close": "(i32) -> i32",
+    "spear_fd_ctl": "(i32, i32, i32, i32) -> i32",
 }
 
 

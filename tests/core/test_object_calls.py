@@ -47,7 +47,7 @@ class Guest:
 
     def __init__(self) -> None:
         self.bytes, self.store, self.spec = bytearray(65536), Store(), RunSpec("run")
-        self.abilities = Abilities(self.store, models=None, recorded=lambda execution_id: None)
+        self.abilities = Abilities(self.store, models=None, streams=None, recorded=lambda execution_id: None)
 
     def read(self, pointer: int, length: int) -> bytes:
         if not 0 <= pointer <= pointer + length <= len(self.bytes):

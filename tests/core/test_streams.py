@@ -52,7 +52,10 @@ class Wire:
     """A link that keeps what is sent."""
 
     def __init__(self):
-        self.sent = []
+        self.sent, self.left = [], []
+
+    def leave(self, stream_id):
+        self.left.append(stream_id)
 
     def send(self, frame):
         self.sent.append(ssf.read(frame).stream_id)
@@ -72,6 +75,8 @@ def test_stream_ids_of_many_clients_never_meet_and_are_not_given_out_again_at_on
         one.send(1, ssf.make(2, 1))
     two.close()
     one.send(1, ssf.make(2, 1))
+    one.close()
+    assert relay.link.left == [1, 4, 2]  # and not what the last one had: the link's end says that
 
 
 @pytest.fixture

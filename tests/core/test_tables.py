@@ -87,7 +87,7 @@ def start(tmp_path):
         made = []
 
         def start(model, text, *, wall_ms=10_000, log=None):
-            abilities = Abilities(None, model, recorded=lambda ident: None)
+            abilities = Abilities(None, model, None, recorded=lambda ident: None)
             runtime = WasmRuntime(
                 tmp_path / "cache", clock=SystemClock(), bell=bell, max_threads=1, abilities=abilities
             )

@@ -17,6 +17,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import gevent
+from gevent.event import Event
 
 import spear_server
 from spear.bootstrap import serving
@@ -24,38 +25,51 @@ from spear.config import Config
 from spear.domain.execution import Execution
 from spear.protocols import ssf
 from spear.roles.loops import Loops, loops
+from spear.services.channels import Channel
+from spear.services.hubs import Notice
 from spear.services.platform import Platform
-from spear.services.streams import Hub
 
 LOOK_S = 0.2
 FLOOD = 150
 
 
-def answer(hub: Hub, execution_id: str, frame: bytes) -> None:
+def answer(channel: Channel, execution_id: str, frame: bytes) -> None:
     """What a guest writes for one frame."""
     stream_id, data = ssf.read(frame).stream_id, ssf.data_of(frame)
     if data == b"bad":
-        hub.to_clients.put(b"bad")
+        channel.write(b"bad")
     elif data == b"flood":
         for _ in range(FLOOD):
-            say(hub, ssf.make(ssf.Kind.DATA, stream_id, data=bytes(200_000)))
+            say(channel, ssf.make(ssf.Kind.DATA, stream_id, data=bytes(200_000)))
     else:
-        say(hub, ssf.make(ssf.Kind.DATA, stream_id, meta=b'{"from":"guest"}', data=execution_id[:8].encode() + data))
+        told = execution_id[:8].encode() + data
+        say(channel, ssf.make(ssf.Kind.DATA, stream_id, meta=b'{"from":"guest"}', data=told))
 
 
-def say(hub: Hub, frame: bytes) -> None:
+def say(channel: Channel, frame: bytes) -> None:
     """Write a frame, when there is room for it."""
-    while not hub.to_clients.put(frame) and not hub.to_clients.closed:
+    while not channel.write(frame) and not channel.closed:
         gevent.sleep(0.001)
 
 
 def guest(platform: Platform, execution_id: str) -> None:
-    """One session after another, until the execution ends."""
+    """Whatever its clients open is read to its end, until the execution ends."""
+    hub, rung = platform.streams.hub(execution_id), Event()
+    hub.wake = rung.set
+    notices, channels = hub.listen(), set[Channel]()
     while platform.runs.has(execution_id):
-        hub = platform.streams.hub(execution_id)
-        while platform.runs.has(execution_id) and (frames := hub.to_guest.take(LOOK_S)) is not None:
-            for frame in frames:
-                answer(hub, execution_id, frame)
+        rung.wait(LOOK_S)
+        rung.clear()
+        while notice := notices.take():
+            if notice[1] == Notice.STREAM_CONNECTED:
+                channels.add(hub.open(notice[0]))
+        for channel in tuple(channels):
+            while frame := channel.first():
+                channel.drop_first()
+                answer(channel, execution_id, frame)
+            if channel.closed:
+                channels.remove(channel)
+                channel.close()
 
 
 def attend(platform: Platform, running: Loops) -> None:

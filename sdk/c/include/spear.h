@@ -77,6 +77,49 @@ SPEAR_IMPORT("cchat_recv") int32_t sp_cchat_recv(int32_t response, void *out, ui
 /* Close a conversation or a response. */
 SPEAR_IMPORT("cchat_close") int32_t sp_cchat_close(int32_t fd);
 
+/* User streams: frames between the agent and the clients of its execution. A frame is its head, then meta, then data. */
+enum { SP_IN_STREAM = 1, SP_OUT_STREAM = 2, SP_BOTH_STREAM = 3, SP_LONGEST_FRAME = 262144 };
+struct sp_frame_head {
+  char magic[4]; /* SPST */
+  uint16_t version, head_length, type, flags; /* 1, 32, 2 (data), 0 */
+  uint32_t stream_id;
+  uint64_t sequence;
+  uint32_t meta_length, data_length;
+};
+
+/* A descriptor of one stream; its client may come later. What was said on it before is read first. */
+SPEAR_IMPORT("user_stream_open") int32_t sp_user_stream_open(int32_t stream_id, int32_t direction);
+
+/* The oldest frame. Returns its length, SP_EAGAIN when there is none, or SP_ENOSPC, and then it stays. */
+SPEAR_IMPORT("user_stream_read") int32_t sp_user_stream_read(int32_t fd, void *out, uint32_t *out_length);
+
+/* One whole frame of this stream. Returns 0, SP_EAGAIN without room, SP_ENOTCONN before the client said something on
+ * it, SP_EPIPE after it left, or SP_EINVAL. */
+SPEAR_IMPORT("user_stream_write") int32_t sp_user_stream_write(int32_t fd, const void *frame, int32_t length);
+SPEAR_IMPORT("user_stream_close") int32_t sp_user_stream_close(int32_t fd);
+
+/* What happens to the streams: a client opened one (which may be told more than once), or the last client left. */
+enum { SP_STREAM_CONNECTED = 1, SP_SESSION_CLOSED = 2 };
+struct sp_stream_notice { uint32_t stream_id, kind; };
+SPEAR_IMPORT("user_stream_ctl_open") int32_t sp_user_stream_ctl_open(void);
+SPEAR_IMPORT("user_stream_ctl_read") int32_t sp_user_stream_ctl_read(int32_t fd, void *out, uint32_t *out_length);
+
+/* Waiting for any of several descriptors: what is true is told as long as it is true, and only what was asked for. */
+enum { SP_EPOLL_ADD = 1, SP_EPOLL_MOD = 2, SP_EPOLL_DEL = 3 };
+enum { SP_EPOLLIN = 1, SP_EPOLLOUT = 4, SP_EPOLLERR = 8, SP_EPOLLHUP = 16 };
+struct sp_ready { int32_t fd, events; };
+SPEAR_IMPORT("spear_epoll_create") int32_t sp_ep_create(void);
+SPEAR_IMPORT("spear_epoll_ctl") int32_t sp_ep_ctl(int32_t epfd, int32_t op, int32_t fd, int32_t events);
+
+/* How many `struct sp_ready` were given; 0 when time ran out, which it never does when it is negative. */
+SPEAR_IMPORT("spear_epoll_wait")
+int32_t sp_ep_wait(int32_t epfd, struct sp_ready *out, uint32_t *out_length, int32_t timeout_ms);
+SPEAR_IMPORT("spear_epoll_close") int32_t sp_ep_close(int32_t epfd);
+
+/* Flags, kind, status and metrics of any descriptor, as JSON. Returns the length, or 0 for SP_FD_SET_FLAGS. */
+enum { SP_FD_SET_FLAGS = 1, SP_FD_GET_FLAGS, SP_FD_GET_KIND, SP_FD_GET_STATUS, SP_FD_GET_METRICS };
+SPEAR_IMPORT("spear_fd_ctl") int32_t sp_fd_ctl(int32_t fd, int32_t command, void *argument, uint32_t *length);
+
 static inline int32_t sp_log_text(int32_t level, const char *text) {
   return sp_log(level, text, (int32_t)strlen(text));
 }

@@ -20,7 +20,6 @@ from spear.errors import Overloaded, Unavailable
 from spear.ports import Bell
 from spear.protocols import ssf
 from spear.services.pipes import Pipe
-from spear.services.streams import MOST_FRAME_BYTES
 
 PATIENCE_S = 10.0
 IDLE_S = 30.0
@@ -40,7 +39,7 @@ class NodeStreams:
         connection, frames = _dialed(replace(node, port=node.port or USUAL_PORT), execution_id, self._tls)
         wire = Wire(connection)
         line = Line(connection, wire, BufferedReader(wire), patience_s=PATIENCE_S, leaving=set())
-        link = _Link(Socket(line, most_bytes=MOST_FRAME_BYTES, idle_s=IDLE_S, frames=frames), connection, self._bell)
+        link = _Link(Socket(line, most_bytes=ssf.MOST_BYTES, idle_s=IDLE_S, frames=frames), connection, self._bell)
         self._spawn(link.talk)
         return link
 
@@ -75,6 +74,10 @@ class _Link:
             raise Unavailable("the way to the node is cut", code="UPSTREAM_WS_FAILED")
         if not self._there.put(frame):
             raise Overloaded("the node does not take what is sent; try again later")
+
+    def leave(self, stream_id: int) -> None:
+        """Say that a stream is over, if the node takes anything."""
+        self._there.put(ssf.make(ssf.Kind.CANCEL, stream_id))
 
     def frames(self) -> Iterator[list[bytes]]:
         """What comes from the node, until it ends."""

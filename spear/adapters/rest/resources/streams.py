@@ -20,7 +20,6 @@ from spear.services import doors
 from spear.services.conversations import Session, Switch
 from spear.services.platform import Platform
 from spear.services.sessions import EXPIRES_IN_MS
-from spear.services.streams import MOST_FRAME_BYTES
 from spear.services.tokens import Caller
 
 MOST_GATEWAY_BYTES = 4 * 1024 * 1024
@@ -68,7 +67,7 @@ def make(platform: Platform) -> Resource:
     """The routes of user streams, and /e/<endpoint>/ws."""
     api = Resource("streams", __name__, description="Talk to agents that run")
     http, tokens, executions = platform.config.http, platform.tokens, platform.executions
-    sessions = upgrade.Sockets(http, tokens, protocol=ssf.PROTOCOL, most_bytes=MOST_FRAME_BYTES)
+    sessions = upgrade.Sockets(http, tokens, protocol=ssf.PROTOCOL, most_bytes=ssf.MOST_BYTES)
     gateways = upgrade.Sockets(http, tokens, protocol=ssf.PROTOCOL, most_bytes=MOST_GATEWAY_BYTES)
 
     def talk(sockets: upgrade.Sockets, to: Session | Switch, of: Caller) -> Response:
