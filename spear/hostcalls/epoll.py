@@ -5,7 +5,7 @@ from struct import Struct
 
 from spear.hostcalls.buffers import give, room
 from spear.hostcalls.context import Errno, HostContext
-from spear.hostcalls.fds import MOST_OPEN, Descriptor, Descriptors, Full, Ready
+from spear.hostcalls.fds import MOST_OPEN, Descriptor, Descriptors, Ready
 
 _RECORD = Struct("<ii")
 _EVERYTHING = Ready.IN | Ready.OUT | Ready.ERR | Ready.HUP
@@ -28,11 +28,9 @@ class Epoll(Descriptor):
         self._interest: dict[int, Ready] = {}
 
     def watch(self, number: int, events: Ready, among: Descriptors) -> None:
-        """Want these events from now on; raises `Full`."""
-        if len(self._interest) >= MOST_OPEN and number not in self._interest:
+        """Want these events from now on; of more than can be open, those that were closed are forgotten."""
+        if len(self._interest) >= MOST_OPEN:
             self._interest = {known: wanted for known, wanted in self._interest.items() if among.find(known)}
-        if len(self._interest) >= MOST_OPEN and number not in self._interest:
-            raise Full
         self._interest[number] = events
 
     def leave(self, number: int) -> None:

@@ -6,9 +6,10 @@ import threading
 import pytest
 
 from spear.errors import Forbidden, Overloaded, Unauthenticated
-from spear.events._bell import ThreadBell
+from spear.events._bell import ThreadBell, ThreadTicket
 from spear.protocols import ssf
 from spear.services import streams
+from spear.services.hubs import Hub
 from spear.services.pipes import Pipe
 from spear.services.sessions import EXPIRES_IN_MS, Sessions
 from spear.services.streams import Attachment
@@ -46,6 +47,76 @@ def test_a_pipe_between_threads_loses_nothing_and_keeps_the_order():
     found = list(itertools.chain.from_iterable(iter(pipe.take, None)))
     writer.join()
     assert found == sent
+
+
+class Interrupted(Pipe):
+    """Somebody takes all that waits just after the look of this number."""
+
+    def __init__(self, at: int, *, eased) -> None:
+        self.at = 0
+        super().__init__(ThreadBell(), most_bytes=10, eased=eased)
+        self.put(b"1234567890")
+        self.at = at
+
+    @property
+    def queued_bytes(self) -> int:
+        seen = super().queued_bytes
+        self.at -= 1
+        if self.at == 0:
+            self.take(0)
+        return seen
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_whoever_finds_no_room_sees_it_at_the_second_look_or_is_told(at):
+    told = []
+    pipe = Interrupted(at, eased=lambda: told.append("eased"))
+    found = pipe.fits(1)
+    pipe.take(0)
+    assert (found, told) in [(True, []), (True, ["eased"]), (False, ["eased"])]
+    assert found == (at == 1)
+
+
+def test_a_taker_is_rung_once_however_much_comes_before_it_wakes():
+    rung = []
+
+    class Bell(ThreadBell):
+        def ring(self, tickets):
+            rung.extend(tickets)
+            super().ring(tickets)
+
+        def ticket(self):
+            return Slow()
+
+    class Slow(ThreadTicket):
+        def wait(self, timeout_s=None):
+            for number in range(1000):
+                pipe.put(b"%d" % number)
+            return super().wait(timeout_s)
+
+    pipe = Pipe(Bell())
+    for times in (1, 2):
+        assert (len(pipe.take()), len(rung)) == (1000, times)
+
+
+class Written:
+    """An execution that ends just after somebody found that it had written nothing; its last word comes before that."""
+
+    def __init__(self, hub):
+        self.hub, self.asked = hub, 0
+
+    def running(self):
+        self.asked += 1
+        if self.asked == 1:
+            self.hub._out.put(b"last words")
+        return False
+
+
+def test_what_a_guest_writes_just_before_its_end_is_heard(monkeypatch):
+    monkeypatch.setattr(streams, "_LOOK_S", 0)
+    hub = Hub(ThreadBell())
+    link = streams._Here(hub, ThreadBell(), Written(hub).running)
+    assert list(link.frames()) == [[b"last words"]]
 
 
 class Wire:

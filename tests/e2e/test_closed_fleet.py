@@ -12,7 +12,7 @@ import requests
 import websocket
 
 from spear.adapters.rpc.generated.spearlet import function_pb2
-from spear.protocols import passes
+from spear.protocols import passes, ssf
 from tests.e2e.test_node_doors import Certificates, Encrypted, identity, with_token
 from tests.rpc._wire import Stub, refused
 from tests.server import SAMPLES, eventually
@@ -176,11 +176,14 @@ def test_a_full_node_sends_a_call_on_by_its_sms_s_word_also_to_a_node_that_is_na
 def test_the_streams_of_an_execution_are_reached_through_the_sms(
     sms: Encrypted, nodes: tuple[Node, Node], certificates: Certificates
 ) -> None:
-    ident = begun(sms, registered(sms, "loop"))
+    ident = begun(sms, registered(sms, "stream_echo"))
     told = sms.as_(sms.tokens["client"], "POST", f"/api/v1/executions/{ident}/streams/session").json()
     context = ssl.create_default_context(cafile=certificates.ca)
     context.load_cert_chain(certificates.node)
     client = websocket.create_connection(told["ws_url"], timeout=10, sslopt={"context": context})
+    said = ssf.make(ssf.Kind.DATA, 9, data=b"hi there")
+    client.send_binary(said)
+    assert client.recv() == said
     stop(sms, ident)
     assert client.recv_data()[0] == websocket.ABNF.OPCODE_CLOSE
     client.close()

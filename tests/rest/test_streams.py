@@ -283,6 +283,18 @@ def test_clients_of_an_sms_share_one_way_to_the_execution_on_its_node(afar: Afar
         eventually(lambda: node.connections() == 1)
 
 
+def test_clients_of_an_sms_that_left_keep_no_place_at_the_node(afar: Afar) -> None:
+    sms, _, execution = afar
+    with connected(sms, ticket(sms, execution)) as stays:
+        for _ in range(2):
+            with connected(sms, ticket(sms, execution)) as client:
+                for stream_id in range(600):
+                    said(client, stream_id, b"")
+                    answer(client)
+        said(stays, 1, b"still here")
+        assert answer(stays)[2].endswith(b"still here")
+
+
 def test_a_node_that_is_away_is_told_and_the_client_may_try_again(afar: Afar) -> None:
     sms, node, execution = afar
     with connected(sms, ticket(sms, execution)) as client, connected(sms, "/e/afar/ws") as gateway:
