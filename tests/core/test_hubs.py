@@ -113,6 +113,13 @@ def test_only_so_many_streams_are_known_and_those_of_nobody_go_first(hub: Hub, m
     assert sorted(hub._channels) == [1, 4, 5]
 
 
+def test_what_a_guest_waits_for_is_never_given_up(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hubs, "MOST_CHANNELS", 2)
+    awaited = hub.open(1)
+    assert [hub.put(frame(number)) for number in (2, 3, 1)] == [True, False, True]
+    assert unread(awaited) == [b""]
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_whatever_happens_what_is_counted_is_what_waits(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hubs, "MOST_CHANNELS", 6)

@@ -119,6 +119,21 @@ def test_what_a_guest_writes_just_before_its_end_is_heard(monkeypatch):
     assert list(link.frames()) == [[b"last words"]]
 
 
+def test_a_guest_that_writes_as_fast_as_it_is_heard_leaves_the_others_their_turn(monkeypatch):
+    monkeypatch.setattr(streams, "_LOOK_S", 0)
+    turns = []
+
+    class Bell(ThreadBell):
+        def turn(self):
+            turns.append(hub._out.put(b"more"))
+
+    hub = Hub(ThreadBell())
+    link = streams._Here(hub, Bell(), lambda: False)
+    hub._out.put(b"first")
+    heard = [found for found, _ in zip(link.frames(), range(5), strict=False)]
+    assert (heard[1:], turns) == ([[b"more"]] * 4, [True] * 5)
+
+
 class Wire:
     """A link that keeps what is sent."""
 

@@ -29,6 +29,8 @@ IMPORTS = """
   (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
   (import "spear" "log" (func $log (param i32 i32 i32) (result i32)))
+  (import "spear" "spear_epoll_create" (func $epoll (result i32)))
+  (import "spear" "user_stream_close" (func $close (param i32) (result i32)))
   (memory (export "memory") 4)
 """
 
@@ -238,10 +240,19 @@ def test_a_cache_that_cannot_be_written_only_costs_time(bell: HubBell, tmp_path:
         ("(call $clock (i32.const 9) (i64.const 1) (i32.const 0))", 28),
         ("(call $poll (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))", 28),
         ("(call $poll (i32.const 0) (i32.const 0) (i32.const 90000000) (i32.const 0))", 28),
+        ("(call $close (i32.const 1000))", -9),
+        ("(call $close (call $epoll))", -9),
     ],
 )
 def test_a_hostcall_checks_what_it_is_given(run: Callable[..., Outcome], call: str, answer: int) -> None:
     assert run(start=f"(call $exit {call})").exit_code in ((answer,) if answer else (0,))
+
+
+def test_a_guest_that_opens_more_than_it_may_is_told(run: Callable[..., Outcome]) -> None:
+    start = (
+        "(local i32) (loop (br_if 0 (i32.gt_s (local.tee 0 (call $epoll)) (i32.const 0)))) (call $exit (local.get 0))"
+    )
+    assert run(start=start).exit_code == -12
 
 
 def test_a_gathered_write_takes_its_pieces_in_order(run: Callable[..., Outcome]) -> None:

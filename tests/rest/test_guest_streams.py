@@ -124,3 +124,28 @@ def test_a_cancelled_stream_ends_and_the_next_of_its_number_is_another(server: S
         say(client, 5, b"never mind", kind=CANCEL)
         say(client, 5, b"two")
         assert answer(client) == (5, b"two")
+
+
+def test_an_agent_that_does_not_read_is_left_with_1013_and_keeps_no_more_than_it_may(server: Server) -> None:
+    execution = done(server.run(server.register("sleep"), mode="async"), 202)["execution_id"]
+    eventually(lambda: shown(server, execution)["status"] == "running")
+    whole = frame(BINARY, ssf.make(DATA, 1, data=bytes(200_000)))
+    with talking(server, execution) as other, Raw(server, door(server, execution)) as flooding:
+        for _ in range(11):
+            flooding.send(whole)
+        assert flooding.closed() == (1013, "the agent does not read its streams; try again later")
+        say(other, 1, b"there is room")
+    done(server.post(f"/api/v1/executions/{execution}/terminate"))
+
+
+def test_an_endpoints_stream_that_the_agent_does_not_read_is_told_and_can_be_begun_again(server: Server) -> None:
+    server.register("sleep", endpoint="deaf")
+    with connected(server, "/e/deaf/ws") as client:
+        for _ in range(11):
+            say(client, 1, bytes(200_000))
+        head = ssf.read(client.recv())
+        assert (head.kind, head.stream_id) == (ssf.Kind.ERROR, 1)
+        say(client, 1, b"", kind=CANCEL)
+        say(client, 1, b"again")
+        say(client, 9, b"", kind=CANCEL)
+        assert b"STREAM_NOT_FOUND" in client.recv()
