@@ -352,6 +352,10 @@ class StreamLink(Protocol):
         """The client of this stream is gone; never blocks."""
         ...
 
+    def heard(self, stream_id: int, size: int) -> None:
+        """The client of this stream took a frame of this size; never blocks."""
+        ...
+
     def frames(self) -> Iterator[list[bytes]]:
         """What the guest says, until it or the way to it ends; never raises."""
         ...

@@ -49,7 +49,7 @@ class UserStream(Descriptor):
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """What waits in both directions; outbound is shared by all streams of the execution."""
+        """What waits in both directions: for the guest to read it, and for the client to take it."""
         came, goes = self.stream.inbound, self.stream.outbound
         return {
             "execution_id": self._execution_id,

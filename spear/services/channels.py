@@ -15,7 +15,7 @@ MOST_NOTICES = 1024
 
 
 class Tally:
-    """Bytes that wait: what came is counted by the hub's thread alone, what went by the guest's."""
+    """What waits: what came is counted by the side that brings it alone, what went by the other."""
 
     def __init__(self) -> None:
         self.came = self.went = 0
@@ -35,6 +35,8 @@ class Channel:
         self.closed = self.broken = False
         self._frames: deque[bytes] = deque()
         self._tallies = Tally(), everything
+        self._unheard, self._unheard_frames = Tally(), Tally()
+        self._missed = False
 
     @property
     def connected(self) -> bool:
@@ -48,9 +50,8 @@ class Channel:
 
     @property
     def outbound(self) -> Queued:
-        """What the guest wrote, on this stream or another, and nobody took."""
-        out = self.out
-        return Queued(0, MOST_QUEUED_BYTES, 0) if out is None else Queued(out.queued_bytes, out.most_bytes, len(out))
+        """What the guest wrote and the client did not take."""
+        return Queued(self._unheard.waiting, MOST_QUEUED_BYTES, self._unheard_frames.waiting)
 
     # --- on the hub's thread
 
@@ -62,6 +63,14 @@ class Channel:
     def forget(self) -> None:
         """Nobody will read what waits."""
         self._count_in(-self._drained())
+
+    def heard(self, size: int) -> bool:
+        """The client took a frame of this size: whether the guest waits for that."""
+        self._unheard.went += min(size, self._unheard.waiting)
+        self._unheard_frames.went += min(1, self._unheard_frames.waiting)
+        if missed := self._missed:
+            self._missed = False  # only after it was seen, and then the guest is woken: it may have been set meanwhile
+        return missed
 
     def _count_in(self, size: int) -> None:
         for tally in self._tallies:
@@ -79,11 +88,27 @@ class Channel:
 
     def fits(self) -> bool:
         """Whether any frame could be written now; if not, the guest is woken when there is room."""
-        return self.out is not None and self.out.fits(ssf.MOST_BYTES)
+        return self._may_write(ssf.MOST_BYTES) and self.out is not None and self.out.fits(ssf.MOST_BYTES)
 
     def write(self, frame: bytes) -> bool:
         """Whether the frame is on its way; there is no room for it otherwise, or nobody hears."""
-        return self.out is not None and self.out.put(frame)
+        if self.out is None or not self._may_write(len(frame)):
+            return False
+        self._count_written(len(frame), 1)  # before it can be heard
+        if self.out.put(frame):
+            return True
+        self._count_written(-len(frame), -1)
+        return False
+
+    def _may_write(self, size: int) -> bool:
+        if self._unheard.waiting + size <= MOST_QUEUED_BYTES:
+            return True
+        self._missed = True  # before the second look: who hears something after that sees it
+        return self._unheard.waiting + size <= MOST_QUEUED_BYTES
+
+    def _count_written(self, size: int, frames: int) -> None:
+        self._unheard.came += size
+        self._unheard_frames.came += frames
 
     def close(self) -> None:
         """The guest is done with it; what waits may be read when it is opened again, unless its client has left."""

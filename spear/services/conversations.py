@@ -7,17 +7,18 @@ from spear.errors import Overloaded, SpearError, TooLarge
 from spear.ports import Bell
 from spear.projections.executions import ExecutionRow
 from spear.protocols import ssf
-from spear.services.pipes import Pipe
+from spear.services.pipes import MOST_QUEUED_BYTES, Pipe
 from spear.services.streams import MOST_STREAMS, Attachment, Streams
 
 LOST = "UPSTREAM_WS_FAILED"
+_MOST_BEHIND_BYTES = 2 * MOST_QUEUED_BYTES  # two of its streams, each as far behind as a stream may be
 
 
 class _Conversation:
     """Frames for one client, who is left when it does not take them."""
 
     def __init__(self, bell: Bell) -> None:
-        self._out, self._slow = Pipe(bell), False
+        self._out, self._slow = Pipe(bell, most_bytes=_MOST_BEHIND_BYTES), False
 
     def take(self, frame: bytes) -> None:
         """A frame for the client."""
@@ -29,8 +30,15 @@ class _Conversation:
         """What the client shall hear; raises `Overloaded` when it does not take it."""
         while (found := self._out.take()) is not None:
             yield found
+            for frame in found:
+                if attachment := self._attached(stream_id := ssf.read(frame).stream_id):
+                    attachment.heard(stream_id, len(frame))
         if self._slow:
             raise Overloaded("the client does not read what the agent says")
+
+    def _attached(self, stream_id: int) -> Attachment | None:
+        """Where the frames of this stream come from."""
+        raise NotImplementedError
 
 
 class Session(_Conversation):
@@ -46,6 +54,9 @@ class Session(_Conversation):
         self._attachment.send(head.stream_id, frame)
         if head.kind == ssf.Kind.CANCEL:
             self._attachment.release(head.stream_id)
+
+    def _attached(self, stream_id: int) -> Attachment:
+        return self._attachment
 
     def lost(self, execution_id: str) -> None:
         """The execution has ended."""
@@ -110,6 +121,9 @@ class Switch(_Conversation):
         if head.kind == ssf.Kind.CANCEL:
             del self._bound[head.stream_id]
             attachment.release(head.stream_id)
+
+    def _attached(self, stream_id: int) -> Attachment | None:
+        return self._attachments.get(self._bound.get(stream_id, ""))
 
     def lost(self, execution_id: str) -> None:
         """One execution has ended: its streams have, the others go on."""

@@ -66,6 +66,12 @@ class Hub:
             self._close(channel)
             self.wake()
 
+    def heard(self, stream_id: int, size: int) -> None:
+        """The stream's client took a frame of this size."""
+        channel = self._channels.get(stream_id)
+        if channel is not None and channel.heard(size):
+            self.wake()
+
     def end(self) -> None:
         """The last client is gone, or the guest is."""
         for channel in tuple(self._channels.values()):

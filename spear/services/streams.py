@@ -55,6 +55,10 @@ class _Here:
         """The client of this stream is gone."""
         self._hub.leave(stream_id)
 
+    def heard(self, stream_id: int, size: int) -> None:
+        """The client of this stream took a frame."""
+        self._hub.heard(stream_id, size)
+
     def frames(self) -> Iterator[list[bytes]]:
         """What the guest writes, until it ends."""
         while (out := self._out) is not None:
@@ -136,6 +140,11 @@ class Attachment:
                 raise Overloaded(f"{MOST_STREAMS} streams are open, which is the limit")
             self._ids[stream_id] = self._relay.bind(self, stream_id)
         self._relay.link.send(ssf.on_stream(frame, self._ids[stream_id]))
+
+    def heard(self, stream_id: int, size: int) -> None:
+        """The client took a frame of this stream, so that there is room for another."""
+        if ours := self._ids.get(stream_id):
+            self._relay.link.heard(ours, size)
 
     def release(self, stream_id: int) -> None:
         """The stream is over: its id is free."""

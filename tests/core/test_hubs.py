@@ -148,3 +148,42 @@ def test_whatever_happens_what_is_counted_is_what_waits(seed: int, monkeypatch: 
         assert hub._unread.waiting == sum(len(found) for channel in alive for found in channel._frames)
         assert hub._unread.waiting <= 600 and len(hub._channels) <= 6
         assert all(channel.inbound.bytes <= 300 for channel in alive)
+
+
+class Interrupted(Channel):
+    """A channel whose guest looks for room just when the hub has looked whether it waits."""
+
+    looks, waits = False, False
+
+    @property
+    def _missed(self) -> bool:
+        seen, looks = self.waits, self.looks
+        self.looks = False
+        if looks:
+            assert not self.fits()
+        return seen
+
+    @_missed.setter
+    def _missed(self, waits: bool) -> None:
+        self.waits = waits
+
+
+def test_a_guest_that_begins_to_wait_while_its_client_hears_is_woken_by_the_next(hub: Hub) -> None:
+    channel = Interrupted(1, hub._unread)
+    channel.out = hub._out
+    while channel.write(frame(1, LARGE)):
+        pass
+    channel.waits, channel.looks = False, True
+    assert not channel.heard(1)
+    assert channel.heard(1_000_000)
+    assert not channel.heard(0)  # nor is it woken for nothing
+    assert channel.outbound.bytes == 10 * len(frame(1, LARGE)) - 1_000_001
+
+
+def test_what_is_heard_of_an_earlier_stream_of_the_same_number_makes_no_room(hub: Hub) -> None:
+    hub.put(frame(1))
+    channel = hub.open(1)
+    channel.write(frame(1, b"123"))
+    hub.heard(1, 2_000_000)
+    hub.heard(2, 5)
+    assert (channel.outbound.bytes, channel.outbound.frames) == (0, 0)

@@ -1,5 +1,6 @@
 """User streams by hostcalls called as plain functions: what a guest reads, writes and hears."""
 
+import itertools
 import json
 from struct import unpack
 
@@ -139,20 +140,43 @@ def test_each_direction_is_for_what_it_was_opened_for(guest: Guest, hub: Hub) ->
         assert user_stream_open(guest, number, direction) == -22
 
 
-def test_a_full_way_out_is_told_and_a_waiting_guest_hears_when_any_frame_fits(guest: Guest) -> None:
-    out, fd = guest.streams.hub.begin(), user_stream_open(guest, 1, BOTH)
-    guest.streams.hub.put(frame(1))
-    read(guest, fd)
+def filled(guest: Guest, fd: int, data: bytes) -> int:
+    """Write as long as there is room for any frame, and how often that was."""
+    for sent in itertools.count():
+        if mask(guest, fd) != {fd: 0x4}:
+            return sent
+        assert write(guest, fd, data) == 0
+
+
+def test_a_client_that_is_behind_is_told_and_a_waiting_guest_hears_when_it_took_enough(guest: Guest) -> None:
+    out, fd, other = guest.streams.hub.begin(), user_stream_open(guest, 1, BOTH), user_stream_open(guest, 2, BOTH)
+    for number, opened in ((1, fd), (2, other)):
+        guest.streams.hub.put(frame(number))
+        read(guest, opened)
     big = frame(1, bytes(100_000))
-    sent = 0
-    while mask(guest, fd) == {fd: 0x4}:
-        assert write(guest, fd, big) == 0
-        sent += 1
-    assert sent == 19  # not the whole of 2 MiB: the largest frame would not fit
-    assert write(guest, fd, big) == 0
-    assert write(guest, fd, big) == -11
-    guest.meanwhile = [lambda: out.take(0)]
+    assert filled(guest, fd, big) == 19  # not the whole of 2 MiB: the largest frame would not fit
+    assert [write(guest, fd, big) for _ in range(2)] == [0, -11]
+    out.take(0)
+    assert mask(guest, fd, other) == {other: 0x4}  # one client's delay is nobody else's
+    guest.meanwhile = [lambda: guest.streams.hub.heard(1, len(big))] * 3
     assert mask(guest, fd, timeout_ms=-1) == {fd: 0x4}
+    assert len(guest.meanwhile) == 1
+
+
+def test_a_full_way_out_of_the_node_is_told_and_a_waiting_guest_hears_when_any_frame_fits(guest: Guest) -> None:
+    out = guest.streams.hub.begin()
+    one, two = user_stream_open(guest, 1, BOTH), user_stream_open(guest, 2, BOTH)
+    for number, opened in ((1, one), (2, two)):
+        guest.streams.hub.put(frame(number))
+        read(guest, opened)
+    filled(guest, one, frame(1, bytes(100_000)))
+    assert write(guest, two, frame(2, bytes(190_000))) == 0
+    assert mask(guest, two) == {}
+    assert write(guest, two, frame(2, bytes(100_000))) == -11
+    guest.meanwhile = [lambda: out.take(0)]
+    assert mask(guest, two, timeout_ms=-1) == {two: 0x4}
+    spear_fd_ctl(guest, two, 5, *guest.room(1000))
+    assert json.loads(guest.given())["outbound_bytes"] == 190_032
 
 
 @pytest.mark.parametrize("happens", ["put", "cancel", "leave", "end", "refuse", "notice"])

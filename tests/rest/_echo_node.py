@@ -1,7 +1,7 @@
 """`spear_server.py` with stand-ins for guests: each execution that runs here answers what its user streams bring.
 
-The data of a frame says what to do: `bad` answers with what is no frame, `flood` with more than anybody may leave unread;
-anything else comes back with the first letters of the execution's id.
+The data of a frame says what to do: `bad` answers with what is no frame, `flood` with more than anybody may leave unread (and
+meanwhile others are answered); anything else comes back with the first letters of the execution's id.
 """
 
 from gevent import monkey
@@ -39,11 +39,16 @@ def answer(channel: Channel, execution_id: str, frame: bytes) -> None:
     if data == b"bad":
         channel.write(b"bad")
     elif data == b"flood":
-        for _ in range(FLOOD):
-            say(channel, ssf.make(ssf.Kind.DATA, stream_id, data=bytes(200_000)))
+        gevent.spawn(flood, channel)
     else:
         told = execution_id[:8].encode() + data
         say(channel, ssf.make(ssf.Kind.DATA, stream_id, meta=b'{"from":"guest"}', data=told))
+
+
+def flood(channel: Channel) -> None:
+    """Say more than anybody may leave unread."""
+    for _ in range(FLOOD):
+        say(channel, ssf.make(ssf.Kind.DATA, channel.stream_id, data=bytes(200_000)))
 
 
 def say(channel: Channel, frame: bytes) -> None:

@@ -26,6 +26,7 @@ from tests.rest.conftest import done, refused
 from tests.server import ROOT, Server, eventually
 
 DATA, CANCEL = ssf.Kind.DATA, ssf.Kind.CANCEL
+FLOOD = 150  # as `_echo_node.py` has it, which patches whoever imports it
 
 
 class EchoNode(Api):
@@ -155,10 +156,26 @@ def test_a_frame_that_no_guest_takes_is_refused_and_the_others_go_on(node: EchoN
         assert answer(other)[2].endswith(b"still here")
 
 
+@pytest.mark.parametrize("at_its_endpoint", [False, True])
+def test_a_guest_that_says_much_waits_for_its_client_and_the_others_do_not(
+    node: EchoNode, execution: str, at_its_endpoint: bool
+) -> None:
+    if at_its_endpoint:
+        node.register(endpoint="much")
+    paths = ["/e/much/ws" if at_its_endpoint else ticket(node, execution) for _ in range(2)]
+    with connected(node, paths[0]) as behind, connected(node, paths[1]) as other:
+        said(behind, 1, b"flood")
+        for _ in range(200):
+            said(other, 1, b"meanwhile")
+            assert answer(other)[2].endswith(b"meanwhile")
+        assert [answer(behind)[:2] for _ in range(FLOOD)] == [(DATA, 1)] * FLOOD
+
+
 def test_who_does_not_read_is_left_with_1013_and_nobody_waits_for_it(node: EchoNode) -> None:
     execution = node.begin(node.register())
     with Raw(node, ticket(node, execution), window=4096) as slow, connected(node, ticket(node, execution)) as other:
-        slow.send(frame(BINARY, ssf.make(DATA, 1, data=b"flood")))
+        for stream_id in range(1, 9):
+            slow.send(frame(BINARY, ssf.make(DATA, stream_id, data=b"flood")))
         said(other, 1, b"after it")
         assert answer(other)[2].endswith(b"after it")
         assert slow.closed() == (1013, "the client does not read what the agent says")

@@ -79,6 +79,9 @@ class _Link:
         """Say that a stream is over, if the node takes anything."""
         self._there.put(ssf.make(ssf.Kind.CANCEL, stream_id))
 
+    def heard(self, stream_id: int, size: int) -> None:
+        """Say nothing: for the node, it was heard when it came here."""
+
     def frames(self) -> Iterator[list[bytes]]:
         """What comes from the node, until it ends."""
         while (found := self._back.take()) is not None:
