@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Raw
 
-from spear.hostcalls.context import Errno, Failed
+from spear.hostcalls.failures import Errno, Failed
 
 _TEXT = Annotated[str, msgspec.Meta(max_length=256)]
 _COUNT = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]

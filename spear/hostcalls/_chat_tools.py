@@ -4,7 +4,8 @@ import msgspec
 from msgspec import Raw
 
 from spear.hostcalls._chat_params import Params
-from spear.hostcalls.context import Errno, Failed, Fault, HostContext
+from spear.hostcalls.context import Fault, HostContext
+from spear.hostcalls.failures import Errno, Failed
 
 _MOST_OUTPUT, _USUAL_OUTPUT = 1024 * 1024, 64 * 1024
 _LENGTH = 4

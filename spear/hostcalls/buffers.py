@@ -1,6 +1,7 @@
 """How guests are given bytes whose number they do not know before."""
 
-from spear.hostcalls.context import Errno, HostContext
+from spear.hostcalls.context import HostContext
+from spear.hostcalls.failures import Errno
 
 _LENGTH = 4
 

@@ -1,7 +1,7 @@
 """Conversations with models: the guest writes messages, sends them, and reads the answer as JSON."""
 
 from dataclasses import asdict, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from msgspec import Raw
@@ -10,11 +10,11 @@ from spear.errors import SpearError
 from spear.hostcalls._chat_params import BESIDES, Params
 from spear.hostcalls._chat_tools import functions_of, message_of, outcome_of
 from spear.hostcalls.buffers import give, room, text
-from spear.hostcalls.context import Errno, Failed, HostContext
-from spear.hostcalls.fds import Descriptor, Full, Ready, Unknown
+from spear.hostcalls.context import HostContext
+from spear.hostcalls.failures import Errno, Failed
+from spear.hostcalls.fds import Descriptor, Ready
 from spear.models import ChatAnswer, ChatRequest, Usage
 
-D = TypeVar("D", bound=Descriptor)
 SET_PARAM, GET_METRICS = 1, 2
 WITH_METRICS, WITH_TOOLS = 1, 2
 TOOL_CALL_LIMIT = "tool_call_limit"
@@ -81,12 +81,12 @@ class ChatResponse(Held):
 
 def cchat_create(context: HostContext) -> int:
     """A new conversation's descriptor; -ENOMEM when too many are open."""
-    return _open(context, ChatSession())
+    return context.descriptors.add(ChatSession())
 
 
 def cchat_write_msg(context: HostContext, fd: int, role: int, role_length: int, content: int, length: int) -> int:
     """Append a message; broken UTF-8 is replaced. -ENOMEM when the run's conversations hold too much."""
-    session = _get(context, fd, ChatSession)
+    session = context.descriptors.get(fd, ChatSession)
     message = {"role": text(context, role, role_length), "content": text(context, content, length)}
     _say(context, session, Raw(msgspec.json.encode(message)))
     return 0
@@ -94,7 +94,7 @@ def cchat_write_msg(context: HostContext, fd: int, role: int, role_length: int, 
 
 def cchat_write_fn(context: HostContext, fd: int, index: int, tool: int, length: int) -> int:
     """Append a tool: JSON, and where the guest's function table has what it calls. Neither is looked at here."""
-    session = _get(context, fd, ChatSession)
+    session = context.descriptors.get(fd, ChatSession)
     described = _argument(context, tool, length).encode()
     _take(context, session, len(described))
     session.tools.append((index, Raw(described)))
@@ -103,9 +103,9 @@ def cchat_write_fn(context: HostContext, fd: int, index: int, tool: int, length:
 
 def cchat_ctl(context: HostContext, fd: int, command: int, argument: int, length_pointer: int) -> int:
     """Set a parameter of a conversation (1), or tell the metrics of a response (2); -EINVAL for anything else."""
-    opened = _get(context, fd, Held)
+    opened = context.descriptors.get(fd, Held)
     if command == GET_METRICS:
-        told = msgspec.json.encode(_get(context, fd, ChatResponse).metrics)
+        told = msgspec.json.encode(context.descriptors.get(fd, ChatResponse).metrics)
         return give(context, told, argument, length_pointer)
     if command != SET_PARAM:
         return -Errno.EINVAL
@@ -118,9 +118,9 @@ def cchat_ctl(context: HostContext, fd: int, command: int, argument: int, length
 
 def cchat_send(context: HostContext, fd: int, flags: int) -> int:
     """Have a model continue the conversation; a new descriptor of the answer, which may say what went wrong."""
-    session = _get(context, fd, ChatSession)
+    session = context.descriptors.get(fd, ChatSession)
     response = ChatResponse()
-    number = _open(context, response)
+    number = context.descriptors.add(response)
     answer = _converse(context, session, fd) if flags & WITH_TOOLS else _ask(context, session, fd)
     response.fill(_body(answer), answer.usage if flags & WITH_METRICS else None)
     return number
@@ -128,30 +128,13 @@ def cchat_send(context: HostContext, fd: int, flags: int) -> int:
 
 def cchat_recv(context: HostContext, fd: int, out: int, out_length: int) -> int:
     """Give the response as JSON, as often as it is asked for."""
-    return give(context, _get(context, fd, ChatResponse).body, out, out_length)
+    return give(context, context.descriptors.get(fd, ChatResponse).body, out, out_length)
 
 
 def cchat_close(context: HostContext, fd: int) -> int:
     """Close a conversation or a response; once more is harmless."""
-    try:
-        context.descriptors.close(fd, ChatSession, ChatResponse)
-    except Unknown:
-        raise Failed(Errno.EBADF) from None
+    context.descriptors.close(fd, ChatSession, ChatResponse)
     return 0
-
-
-def _open(context: HostContext, opened: Descriptor) -> int:
-    try:
-        return context.descriptors.add(opened)
-    except Full:
-        raise Failed(Errno.ENOMEM) from None
-
-
-def _get(context: HostContext, fd: int, kind: type[D]) -> D:
-    try:
-        return context.descriptors.get(fd, kind)
-    except Unknown:
-        raise Failed(Errno.EBADF) from None
 
 
 def _held(context: HostContext) -> int:

@@ -1,7 +1,6 @@
 """What a hostcall may use of the guest that called it."""
 
 from collections.abc import Callable
-from enum import IntEnum
 from typing import Protocol, TypeVar
 
 from spear.abilities import Abilities
@@ -11,36 +10,8 @@ from spear.ports import Clock, Level, RunSpec
 T = TypeVar("T")
 
 
-class Errno(IntEnum):
-    """Linux error numbers, the same on every host; a failed hostcall returns one of them negated."""
-
-    EPERM = 1
-    ENOENT = 2
-    EIO = 5
-    EBADF = 9
-    EAGAIN = 11
-    ENOMEM = 12
-    EACCES = 13
-    EFAULT = 14
-    EINVAL = 22
-    ENOSPC = 28
-    EPIPE = 32
-    ENOSYS = 38
-    ECONNRESET = 104
-    ENOTCONN = 107
-    ETIMEDOUT = 110
-
-
 class Fault(Exception):
     """The guest named bytes outside its own memory."""
-
-
-class Failed(Exception):
-    """The hostcall failed, and the guest is told why by a number."""
-
-    def __init__(self, errno: Errno) -> None:
-        super().__init__(errno.name)
-        self.errno = errno
 
 
 class Stopped(Exception):

@@ -4,7 +4,8 @@ from enum import IntEnum
 from struct import Struct
 
 from spear.hostcalls.buffers import give, room
-from spear.hostcalls.context import Errno, HostContext
+from spear.hostcalls.context import HostContext
+from spear.hostcalls.failures import Errno
 from spear.hostcalls.fds import MOST_OPEN, Descriptor, Descriptors, Ready
 
 _RECORD = Struct("<ii")

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from spear.hostcalls.buffers import give, room
-from spear.hostcalls.context import Errno, Failed, HostContext
+from spear.hostcalls.context import HostContext
+from spear.hostcalls.failures import Errno, Failed
 from spear.hostcalls.fds import Descriptor, Ready
 
 NONBLOCKING = "O_NONBLOCK"

@@ -3,6 +3,8 @@
 from enum import IntFlag
 from typing import Any, TypeVar
 
+from spear.hostcalls.failures import Errno, Failed
+
 FIRST = 1000
 MOST_OPEN = 1024
 
@@ -40,12 +42,18 @@ class Descriptor:
 D = TypeVar("D", bound=Descriptor)
 
 
-class Unknown(Exception):
+class Unknown(Failed):
     """No descriptor of that number and kind is open."""
 
+    def __init__(self) -> None:
+        super().__init__(Errno.EBADF)
 
-class Full(Exception):
+
+class Full(Failed):
     """As many are open as may be."""
+
+    def __init__(self) -> None:
+        super().__init__(Errno.ENOMEM)
 
 
 class Descriptors:

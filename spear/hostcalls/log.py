@@ -1,6 +1,7 @@
 """The execution's log."""
 
-from spear.hostcalls.context import Errno, HostContext
+from spear.hostcalls.context import HostContext
+from spear.hostcalls.failures import Errno
 from spear.ports import Level
 
 LONGEST_MESSAGE = 16 * 1024

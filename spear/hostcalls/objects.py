@@ -8,7 +8,8 @@ from typing import TypeVar
 from spear.abilities import GuestObjects
 from spear.errors import Forbidden, Invalid, NotFound, PreconditionFailed, Refused, SpearError, TooLarge
 from spear.hostcalls.buffers import give, room, text
-from spear.hostcalls.context import Errno, Failed, HostContext
+from spear.hostcalls.context import HostContext
+from spear.hostcalls.failures import Errno, Failed
 from spear.ports import RunSpec
 
 T = TypeVar("T")

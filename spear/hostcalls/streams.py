@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 from spear.abilities import GuestStream, GuestStreams, Notices
 from spear.errors import Malformed, Overloaded
 from spear.hostcalls.buffers import give, room
-from spear.hostcalls.context import Errno, Failed, HostContext
+from spear.hostcalls.context import HostContext
+from spear.hostcalls.failures import Errno, Failed
 from spear.hostcalls.fds import Descriptor, Ready
 from spear.ports import RunSpec
 from spear.protocols import ssf

@@ -14,8 +14,8 @@ from spear.hostcalls.chat import (
     cchat_write_msg,
 )
 from spear.hostcalls.clock import time_now_ms, wall_time_s
-from spear.hostcalls.context import Errno
 from spear.hostcalls.epoll import spear_epoll_close, spear_epoll_create, spear_epoll_ctl, spear_epoll_wait
+from spear.hostcalls.failures import Errno
 from spear.hostcalls.fd_ctl import spear_fd_ctl
 from spear.hostcalls.log import log
 from spear.hostcalls.objects import object_delete, object_get, object_put, object_stat

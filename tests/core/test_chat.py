@@ -8,7 +8,8 @@ import pytest
 from spear.abilities import Abilities
 from spear.errors import Unavailable
 from spear.hostcalls import chat
-from spear.hostcalls.context import Errno, Failed, Fault
+from spear.hostcalls.context import Fault
+from spear.hostcalls.failures import Errno, Failed
 from spear.hostcalls.fds import FIRST, MOST_OPEN, Descriptors, Ready
 from spear.models import ChatAnswer, Usage
 from spear.ports import RunSpec

@@ -5,7 +5,7 @@ from struct import iter_unpack
 
 import pytest
 
-from spear.hostcalls.context import Failed, Fault
+from spear.hostcalls.context import Fault
 from spear.hostcalls.epoll import (
     Epoll,
     spear_epoll_close,
@@ -13,6 +13,7 @@ from spear.hostcalls.epoll import (
     spear_epoll_ctl,
     spear_epoll_wait,
 )
+from spear.hostcalls.failures import Failed
 from spear.hostcalls.fd_ctl import spear_fd_ctl
 from spear.hostcalls.fds import MOST_OPEN, Descriptor, Ready, Unknown
 from tests.core._calling import LENGTH, OUT, Guest

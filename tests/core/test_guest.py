@@ -13,7 +13,8 @@ from spear.adapters.hub import HubBell
 from spear.adapters.runtimes._guest import Guest
 from spear.adapters.system import SystemClock
 from spear.errors import NotFound
-from spear.hostcalls.context import Failed, Stopped
+from spear.hostcalls.context import Stopped
+from spear.hostcalls.failures import Failed
 from spear.hostcalls.fds import FIRST, MOST_OPEN, Descriptor, Descriptors, Full, Ready, Unknown
 from spear.ports import End, Limits, RunSpec
 

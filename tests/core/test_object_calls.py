@@ -8,7 +8,8 @@ import pytest
 
 from spear.abilities import Abilities, ObjectStat
 from spear.errors import Corrupt, Forbidden, Invalid, NotFound, PreconditionFailed, Refused, TooLarge, Unavailable
-from spear.hostcalls.context import Failed, Fault
+from spear.hostcalls.context import Fault
+from spear.hostcalls.failures import Failed
 from spear.hostcalls.objects import object_delete, object_get, object_put, object_stat
 from spear.ports import RunSpec
 

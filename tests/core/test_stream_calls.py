@@ -6,8 +6,9 @@ from struct import unpack
 
 import pytest
 
-from spear.hostcalls.context import Failed, Fault
+from spear.hostcalls.context import Fault
 from spear.hostcalls.epoll import spear_epoll_create, spear_epoll_ctl, spear_epoll_wait
+from spear.hostcalls.failures import Failed
 from spear.hostcalls.fd_ctl import spear_fd_ctl
 from spear.hostcalls.fds import MOST_OPEN, Full, Unknown
 from spear.hostcalls.streams import (

@@ -14,7 +14,8 @@ from gevent.util import wrap_errors
 from spear.abilities import Abilities
 from spear.adapters.runtimes import _capi as capi
 from spear.adapters.runtimes import _tables as tables
-from spear.hostcalls.context import Errno, Failed, Fault, Stopped
+from spear.hostcalls.context import Fault, Stopped
+from spear.hostcalls.failures import Errno, Failed
 from spear.hostcalls.fds import Descriptors
 from spear.ports import Bell, Clock, End, Level, LogSink, RunSpec, Stream
 

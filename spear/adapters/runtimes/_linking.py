@@ -11,8 +11,8 @@ from wasmtime import FuncType, Linker, ValType
 from spear.adapters.runtimes import _capi as capi
 from spear.adapters.runtimes._guest import Guest
 from spear.adapters.runtimes._native import get_ident
-from spear.hostcalls.context import Errno, Failed, Fault, Stopped
-from spear.hostcalls.fds import Full, Unknown
+from spear.hostcalls.context import Fault, Stopped
+from spear.hostcalls.failures import Failed
 from spear.hostcalls.table import Hostcall, Kind
 from spear.ports import End
 
@@ -55,10 +55,6 @@ def _callback(row: Hostcall, guests: Mapping[int, Guest]) -> Any:
             result = fault
         except Failed as error:
             result = -error.errno
-        except Unknown:
-            result = -Errno.EBADF
-        except Full:
-            result = -Errno.ENOMEM
         except Stopped:
             result = None
         except Exception as error:  # it must never reach wasmtime, which would hand it to any guest
