@@ -32,6 +32,7 @@ proto: $(DEV) ## generate the Python of proto/
 	@$(PY) -m scripts.make_proto $(ARGS)
 
 test: $(DEV) ## set up everything and run every test
+	@$(PY) -c "import pytest, xdist" 2>/dev/null || { echo "spear: no test runs without pytest and pytest-xdist; pip says why above" >&2; exit 1; }
 	@$(SHELL) scripts/install_browser.sh
 	@$(PY) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 

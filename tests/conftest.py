@@ -6,16 +6,20 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from hypothesis import settings
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+PARTS = Path(__file__).resolve().parent.parent / "requirements-dev.txt"
+IMPORTED_AS = {"websocket": "websocket-client", "grpc_tools": "grpcio-tools", "importlinter": "import-linter"}
 
+with suppress(ModuleNotFoundError):  # the tests that need hypothesis are skipped without it
+    from hypothesis import settings
 
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")  # how long an example takes says more about the machine than about us
+    settings.register_profile("untimed", deadline=None)
+    settings.load_profile("untimed")  # how long an example takes says more about the machine than about us
 
 
 def in_ci() -> bool:
@@ -28,6 +32,30 @@ def fail_if_skipped(report: Report) -> Report:
     if report.skipped and in_ci() and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped, which CI=true forbids: {reason_of(report)}"
+    return report
+
+
+def part_of(module: str) -> str | None:
+    """The package of requirements-dev.txt that this module comes with, if one does."""
+    package = IMPORTED_AS.get(module.partition(".")[0], module.partition(".")[0])
+    pins = PARTS.read_text().splitlines() if PARTS.exists() else []
+    return package if any(pin.startswith(f"{package}==") for pin in pins) else None
+
+
+def absent_part(error: BaseException | None) -> str | None:
+    """The package of requirements-dev.txt for want of which this error, or what caused it, was raised."""
+    while error is not None:
+        if isinstance(error, ModuleNotFoundError):
+            return part_of(error.name or "")
+        error = error.__cause__
+    return None
+
+
+def skip_if_absent(report: Report, error: BaseException | None, where: Path) -> Report:
+    """The same report, skipped when it failed for want of a package that the tests need and could not install."""
+    if report.failed and (part := absent_part(error)):
+        report.outcome = "skipped"
+        report.longrepr = (str(where), 0, f"Skipped: {part} is not installed")
     return report
 
 
@@ -46,15 +74,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Turn a skipped test into a failed one in CI."""
-    return fail_if_skipped((yield))
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Skip a test whose fixtures lack a package; turn a skipped test into a failed one in CI."""
+    error = call.excinfo.value if call.excinfo else None
+    return fail_if_skipped(skip_if_absent((yield), error, item.path))
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Turn a skipped module into a failed one in CI."""
-    return fail_if_skipped((yield))
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Skip a module that lacks a package; turn a skipped module into a failed one in CI."""
+    report = yield
+    excinfo = report.call.excinfo
+    return fail_if_skipped(skip_if_absent(report, excinfo and excinfo.value, collector.path))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

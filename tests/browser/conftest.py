@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.server import Server
-
 if TYPE_CHECKING:  # a conftest may not skip while it is imported; the test module does
     from playwright.sync_api import Browser, Page
+
+    from tests.server import Server
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -30,15 +30,17 @@ def browser() -> Iterator["Browser"]:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Server"]:
     """A server on which the task `hello` ran once."""
+    from tests.server import Server
+
     with Server(tmp_path_factory.mktemp("admin")) as running:
         assert running.run(running.register("hello", endpoint="hello")).json()["status"] == "completed"
         yield running
 
 
 @pytest.fixture
-def admin(server: Server) -> str:
+def admin(server: "Server") -> str:
     """Where the admin is."""
     return f"http://127.0.0.1:{server.admin_port}"
 

@@ -1,7 +1,7 @@
 """One real server process for the whole suite, a channel to it, and a stub for each service."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import grpc
@@ -20,8 +20,9 @@ from spear.adapters.rpc.generated.sms import (
     task_pb2,
 )
 from spear.adapters.rpc.generated.spearlet import function_pb2, instance_pb2, object_pb2, router_filter_pb2
-from tests.rpc._wire import Stub, connected
-from tests.server import Server
+
+if TYPE_CHECKING:  # a conftest may not skip while it is imported; its tests do
+    from tests.server import Server
 
 MOST_STREAMS = 64
 FILES = (
@@ -32,8 +33,10 @@ FILES = (
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Server"]:
     """A server in role all that every test of the suite shares."""
+    from tests.server import Server
+
     folder = tmp_path_factory.mktemp("rpc")
     (folder / "config.toml").write_text(f"[grpc]\nmax_streams = {MOST_STREAMS}\n")
     with Server(folder / "data", "--config", str(folder / "config.toml")) as running:
@@ -41,8 +44,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def channel(server: Server) -> Iterator[grpc.Channel]:
+def channel(server: "Server") -> Iterator[grpc.Channel]:
     """A channel to the shared server."""
+    from tests.rpc._wire import connected
+
     with connected(server) as opened:
         yield opened
 
@@ -50,6 +55,8 @@ def channel(server: Server) -> Iterator[grpc.Channel]:
 @pytest.fixture(scope="session")
 def stub(channel: grpc.Channel) -> Callable[[str], Any]:
     """The stub of a service, by its full name."""
+    from tests.rpc._wire import Stub
+
     services = {s.full_name: (file, s.name) for file in FILES for s in file.DESCRIPTOR.services_by_name.values()}
     return lambda name: Stub(channel, *services[name])
 
@@ -95,7 +102,7 @@ def deployments(stub):
 
 
 @pytest.fixture(scope="session")
-def hello(server: Server) -> str:
+def hello(server: "Server") -> str:
     """The task id of the hello agent."""
     return server.register("hello")
 
