@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
 from random import Random
 from typing import Any, Self
@@ -19,16 +20,21 @@ SAMPLES = ROOT / "samples" / "build"
 
 
 _PROCESS = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
-_CHANCE = Random()
-_PORTS = range(10_000 + _PROCESS * 5_000, 15_000 + _PROCESS * 5_000)  # below those that the kernel gives to connections
+_RANGE = range(10_000 + _PROCESS * 5_000, 15_000 + _PROCESS * 5_000)  # below those that the kernel gives to connections
+_PORTS = cycle(Random().sample(_RANGE, len(_RANGE)))  # none is drawn again before all others were
 
 
 def free_port() -> int:
     """A port that nobody listens on now, and that nobody else takes while a server is down."""
-    while True:
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port := _CHANCE.choice(_PORTS)))
-            return port
+    return next(port for port in _PORTS if is_free(port, "127.0.0.1") and is_free(port, ""))
+
+
+def is_free(port: int, host: str) -> bool:
+    """Whether a server could listen there; an empty host is every address of this machine."""
+    with socket.socket() as probe, suppress(OSError):
+        probe.bind((host, port))
+        return True
+    return False
 
 
 class Server:
