@@ -213,10 +213,12 @@ class Placements:
         rank, fitting = (0, 0) if refused else self._fleet.roster.rank(candidate.node_uuid, want, now_us=now_us)
         return WhyNot(refused, policy.score(candidate), rank, fitting)
 
-    def of_execution(self, row: ExecutionRow) -> Placed:
-        """What was decided for an execution; no decision means that this node was the only one."""
+    def of_execution(self, row: ExecutionRow, *, until: int | None = None) -> Placed:
+        """What was decided for an execution, up to a position if one is given; no decision means that this node was the only one."""
         rule, decision, position, node_uuid, hops = Rule.LOCAL, None, row.seq, row.node_uuid, []
         for fact in self._unit.log.stream(row.execution_id):
+            if until is not None and fact.position > until:
+                break
             if fact.topic == Execution.ExecutionPlaced.TOPIC:
                 e = cast(Execution.ExecutionPlaced, payload(fact))
                 rule, decision, position = Rule(e.rule), e.decision, fact.position

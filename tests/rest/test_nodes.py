@@ -74,6 +74,21 @@ def test_a_heartbeat_needs_no_body(server: Server, node: str, body: dict) -> Non
     }
 
 
+def test_a_heartbeat_may_say_its_health_in_numbers(server: Server, node: str) -> None:
+    health = {"cpu_usage": 60, "memory_usage": 45.5, "disk_usage": 1000}
+    done(server.post(f"/api/v1/nodes/{node}/heartbeat", json={"health_info": health}))
+    assert shown(server, node)["health_info"] == {"cpu_usage": "60", "memory_usage": "45.5", "disk_usage": "1000"}
+    resource = done(server.get(f"/api/v1/nodes/{node}/resource"))
+    assert (resource["cpu_usage_percent"], resource["memory_usage_percent"]) == (60, 45.5)
+    assert resource["disk_usage_percent"] == 0
+
+
+@pytest.mark.parametrize("value", [True, [60], {}, "a\x00b", "x" * 8193])
+def test_health_that_is_neither_text_nor_a_number_is_refused(server: Server, node: str, value: object) -> None:
+    answer = server.post(f"/api/v1/nodes/{node}/heartbeat", json={"health_info": {"cpu_usage": value}})
+    refused(answer, 422, "INVALID_ARGUMENT", "health_info.cpu_usage", "or a number")
+
+
 def test_a_heartbeat_with_health_shows_in_the_node_and_its_resources(server: Server, node: str) -> None:
     health = {"cpu_usage": "45%", "memory_usage": "30", "disk_usage": "a lot", "note": "fine"}
     done(server.post(f"/api/v1/nodes/{node}/heartbeat", json={"health_info": health}))

@@ -4,6 +4,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+import requests
 
 from tests.rest.conftest import NODE, done, refused
 from tests.server import Server, events_of
@@ -148,6 +149,21 @@ def test_an_execution_tells_why_it_is_where_it_is(server: Server, node: str, ran
     assert found["decision"]["refused_counts"]["drained"] >= 1
     assert f"Node {execution['node_uuid']} took the call and runs it itself" in found["explanation"]
     refused(server.get(f"/api/v1/executions/{uuid4()}/placement"), 404, "EXECUTION_NOT_FOUND")
+
+
+def test_where_an_execution_is_can_be_asked_as_of_earlier(server: Server, node: str, ran: dict) -> None:
+    ident = done(server.run(ran["task_id"]))["execution_id"]
+    facts = {e["type"]: e["position"] for e in events_of(server, [], noun="execution", ident=ident)}
+
+    def then(as_of: int) -> requests.Response:
+        return server.get(f"/api/v1/executions/{ident}/placement", params={"as_of": as_of})
+
+    refused(then(facts["ExecutionRequested"] - 1), 404, "EXECUTION_NOT_FOUND")
+    assert done(then(facts["ExecutionPlaced"] - 1))["decision"] is None
+    placed = then(facts["ExecutionPlaced"])
+    assert placed.headers["X-As-Of"] == str(facts["ExecutionPlaced"])
+    assert done(placed)["decision"]["policy"] == "least-used"
+    refused(then(10**9), 422, "INVALID_ARGUMENT", "as_of: got 1000000000")
 
 
 def test_calls_on_a_drained_node_are_refused_until_it_takes_work_again_and_across_a_restart(tmp_path: Path) -> None:

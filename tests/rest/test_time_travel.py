@@ -69,7 +69,7 @@ def test_every_read_takes_as_of(server: Server, node: str, ran: dict) -> None:
         "nodes", f"nodes/{node}", f"nodes/{node}/resource", f"nodes/{node}/with-resource", "resources",
         "tasks", f"tasks/{ran['task_id']}", f"tasks/{ran['task_id']}/instances",
         f"instances/{ran['instance_id']}", f"instances/{ran['instance_id']}/executions",
-        "executions", f"executions/{ran['execution_id']}",
+        "executions", f"executions/{ran['execution_id']}", f"executions/{ran['execution_id']}/placement",
     ]  # fmt: skip
     for path in paths:
         answer = server.get(f"/api/v1/{path}", params={"as_of": head})
@@ -83,6 +83,12 @@ def test_lists_of_the_past_hold_what_was_there(server: Server, ran: dict) -> Non
         assert (nothing[noun], nothing["total_count"]) == ([], 0)
     then = done(server.get("/api/v1/executions", params={"as_of": ran["position"]}))["executions"]
     assert (then[0]["execution_id"], then[0]["status"]) == (ran["execution_id"], "pending")
+
+
+def test_log_lines_have_no_past_to_ask_for(server: Server, ran: dict) -> None:
+    path = f"/api/v1/executions/{ran['execution_id']}/logs"
+    refused(server.get(path, params={"as_of": "1"}), 422, "INVALID_ARGUMENT", "as_of: got '1'", "lines are no events")
+    done(server.get(path, params={"as_of": ""}))
 
 
 def test_a_time_names_the_last_position_before_it(server: Server, node: str) -> None:

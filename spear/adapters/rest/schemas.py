@@ -62,6 +62,24 @@ class Text(fields.String):
         )
 
 
+class TextOrNumber(fields.Field[str]):
+    """Text as `Text`, or a number, which is taken as it is written."""
+
+    def __init__(self, most: int, **kwargs: Any) -> None:
+        expected = f"text of at most {most} characters without NUL, or a number"
+        clean = _passing(lambda text: len(text) <= most and "\x00" not in text, expected)
+        text = {"type": "string", "maxLength": most, "pattern": r"^[^\x00]*$"}
+        either = {"oneOf": [text, {"type": "number"}]}
+        super().__init__(validate=clean, error_messages=saying(expected), metadata=either, **kwargs)
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> str:
+        if isinstance(value, str):
+            return value
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return str(value)
+        raise self.make_error("invalid")
+
+
 class Ident(fields.String):
     """A UUID in any spelling, handed on in the usual one; or "" for none."""
 
@@ -118,12 +136,12 @@ def text_list(most: int, **kwargs: Any) -> fields.List[str]:
     return fields.List(Text(most), validate=bound, error_messages=saying(expected), **kwargs)
 
 
-def text_map(most: int = 64, **kwargs: Any) -> fields.Dict:
+def text_map(most: int = 64, *, values: type[Text | TextOrNumber] = Text, **kwargs: Any) -> fields.Dict:
     """A map of text to text with a bounded number of entries."""
     expected = f"an object of at most {most} texts by name"
     bound = validate.Length(max=most, error=expected)
     said = saying(expected)
-    return fields.Dict(keys=Text(256), values=Text(8192), validate=bound, error_messages=said, **kwargs)
+    return fields.Dict(keys=Text(256), values=values(8192), validate=bound, error_messages=said, **kwargs)
 
 
 _PLAIN: dict[Any, Callable[..., fields.Field[Any]]] = {

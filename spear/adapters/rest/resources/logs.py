@@ -8,7 +8,7 @@ from typing import Any
 from marshmallow import fields
 
 from spear.adapters.rest import sse
-from spear.adapters.rest.schemas import Resource, Taken, answer, choice, saying, whole
+from spear.adapters.rest.schemas import Resource, Taken, answer, choice, matching, saying, whole
 from spear.domain.execution import FINAL, ExecutionStatus
 from spear.ports import Level, LogLine, LogPage, Stream
 from spear.projections.executions import ExecutionRow
@@ -27,6 +27,7 @@ class LogQuery(Taken):
     stream = choice(Stream, "", load_default="")
     level = choice(Level, "", load_default="")
     follow = fields.Boolean(load_default=False, error_messages=saying("true or false"))
+    as_of = matching("", 'nothing: lines are no events; "after" and "limit" choose among them', load_default="")
 
 
 Line = answer("LogLine", seq=int, ts_ms=int, stream=Stream, level=Level, message=str)

@@ -12,6 +12,7 @@ from spear.adapters.rest.schemas import (
     Resource,
     Taken,
     Text,
+    TextOrNumber,
     answer,
     matching,
     number,
@@ -57,9 +58,9 @@ class NodeQuery(OffsetPaged):
 
 
 class Health(Taken):
-    """What a node may say of its health: text such as "45%"."""
+    """What a node may say of its health: text such as "45%", or numbers."""
 
-    health_info = text_map(load_default=dict)
+    health_info = text_map(values=TextOrNumber, load_default=dict)
 
 
 class ResourcesIn(

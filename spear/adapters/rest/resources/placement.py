@@ -3,9 +3,11 @@
 from dataclasses import asdict
 from typing import Any
 
+from flask import g
 from marshmallow import fields
 
-from spear.adapters.rest.requests import caller, origin, wrote
+from spear.adapters.rest.paging import AsOf
+from spear.adapters.rest.requests import caller, origin, reader, wrote
 from spear.adapters.rest.schemas import Ident, Resource, Taken, Text, answer, saying, text_map, whole
 from spear.domain.node import OutcomeClass
 from spear.domain.placement import Rule
@@ -136,11 +138,12 @@ def make(platform: Platform) -> Resource:
         }
 
     @api.get("/executions/<execution_id>/placement")
+    @api.query(AsOf)
     @api.answers(ExecutionPlacement, refuses=(404,))
-    def explain_execution(execution_id: str) -> Any:
+    def explain_execution(query: dict[str, Any], execution_id: str) -> Any:
         """Why an execution is where it is, in plain words, and the recorded decision if there was a choice."""
-        row = executions.get(execution_id)
-        return _placed_json(row.execution_id, placements.of_execution(row))
+        row = executions.get(execution_id, reader=reader(platform))
+        return _placed_json(row.execution_id, placements.of_execution(row, until=g.get("as_of")))
 
     @api.post("/placement/invocations/report-outcome")
     @api.body(OutcomeIn)
