@@ -11,6 +11,7 @@ from spear._config_kinds import (
     COUNT,
     COUNT_OR_0,
     DATABASE,
+    ENDPOINT_OR_NONE,
     FORMAT,
     LEVEL,
     LLM_BACKENDS,
@@ -215,6 +216,10 @@ KEYS: tuple[Key, ...] = (
     Key("executions.global_environment", "executions.global_environment", VARIABLES, "",
         env="SMS_EXECUTIONS_GLOBAL_ENVIRONMENT SPEARLET_EXECUTIONS_GLOBAL_ENVIRONMENT",
         meaning="Variables that every agent here gets, no secrets: NAME=value, separated by commas; a task's and a call's own go before."),
+
+    Key("artifacts.s3_endpoint", "s3_endpoint", ENDPOINT_OR_NONE, "",
+        env="SMS_ARTIFACTS_S3_ENDPOINT SPEARLET_ARTIFACTS_S3_ENDPOINT",
+        meaning="Who keeps the buckets of s3:// and minio:// executables, an http or https origin; AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and AWS_REGION say as whom they are read."),
 
     Key("nodes.ca_path", "nodes.ca_path", PATH_OR_NONE, "",
         env="SMS_NODES_CA_PATH SPEARLET_NODES_CA_PATH",

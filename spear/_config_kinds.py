@@ -124,6 +124,13 @@ def _one_of(choices: type[StrEnum], *, metavar: str) -> Kind:
     return Kind(str, choices, "one of " + ", ".join(choices), metavar)
 
 
+def _endpoint(text: str) -> str:
+    found = re.fullmatch(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?/?", text)
+    if text and (found is None or int((found[2] or ":0")[1:]) > 65535):
+        raise ValueError(text)
+    return text.rstrip("/")
+
+
 BOOL = Kind(bool, bool, "true or false")
 TEXT = _text(str, "printable text", metavar="TEXT")
 PATH = _text(Path, "a path", metavar="PATH", empty=False)
@@ -134,6 +141,7 @@ BUS_OR_NONE = _text(
     "tcp://host:port, or nothing",
     metavar="BUS",
 )
+ENDPOINT_OR_NONE = _text(_endpoint, "an origin such as https://s3.example:9000, or nothing", metavar="URL")
 SECONDS, SECONDS_OR_0 = whole(1, metavar="SECONDS"), whole(0, metavar="SECONDS")
 MILLISECONDS, MILLISECONDS_OR_0 = whole(1, metavar="MS"), whole(0, metavar="MS")
 NAMES = _text(_list_of(_NAME), "host names separated by commas", metavar="NAMES")

@@ -5,7 +5,7 @@ import json
 import tomllib
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
@@ -77,6 +77,27 @@ def settle(options: Options, environ: Mapping[str, str], home: Path) -> list[Set
         defaults,
     )
     return [(layers if key.reads(role) else defaults)[key.name] for key in keys_for(role)]
+
+
+@dataclass(frozen=True, slots=True)
+class AwsKeys:
+    """As whom buckets are read; no keys means as anybody."""
+
+    access_key_id: str = ""
+    secret_access_key: str = field(default="", repr=False)
+    session_token: str = field(default="", repr=False)
+    region: str = "us-east-1"
+
+
+def aws_keys(environ: Mapping[str, str]) -> AwsKeys:
+    """The keys in the standard variables; raises `StartupError` for half of a pair or for what no header can hold."""
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+    ident, secret, session = (environ.get(name, "") for name in names)
+    region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or AwsKeys().region
+    whole = f"{ident}{secret}{session}{region}"
+    if bool(ident) != bool(secret) or not whole.isascii() or not whole.isprintable():
+        raise StartupError("environment: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: expected both, printable ASCII")
+    return AwsKeys(ident, secret, session, region)
 
 
 def sms_token(environ: Mapping[str, str], path: Setting) -> str:
@@ -253,8 +274,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--insecure", action="store_true", help="Serve anybody who can reach an address that is not loopback."
     )
-    for field in dict.fromkeys(key.field for key in KEYS if key.flags):
-        _add_field(made, [key for key in KEYS if key.field == field])
+    for filled in dict.fromkeys(key.field for key in KEYS if key.flags):
+        _add_field(made, [key for key in KEYS if key.field == filled])
     return made
 
 

@@ -28,6 +28,7 @@ from spear.adapters.rpc.server import RpcServer
 from spear.adapters.rpc.sms import SmsClient
 from spear.adapters.storage.artifacts import SmsFiles
 from spear.adapters.storage.blobs import FileBlobStore
+from spear.adapters.storage.buckets import Buckets
 from spear.adapters.storage.downloads import Kept
 from spear.adapters.storage.logs import FileLogStore
 from spear.adapters.system import Machine, SystemClock, SystemIds, new_secret, new_session_token
@@ -356,11 +357,12 @@ def _sms(base: Foundation, config: Config, stack: ExitStack) -> SmsClient | None
 
 
 def _artifacts(config: Config, files: Files) -> SmsFiles:
+    kept_by = Buckets(config.s3_endpoint, config.aws) if config.s3_endpoint else None
     if config.spearlet.connect:
         token, tls = shown_to_sms(config)
         kept = Kept(config.data_dir / "cache" / "artifacts", most_bytes=config.spearlet.max_cache_size_mb * 2**20)
-        return SmsFiles(str(config.spearlet.sms_http_addr), kept=kept, token=token, tls=tls)
-    return SmsFiles(str(config.http_addr), local=files.open, own_addr=str(config.http_addr))
+        return SmsFiles(str(config.spearlet.sms_http_addr), kept=kept, token=token, tls=tls, bucket_store=kept_by)
+    return SmsFiles(str(config.http_addr), local=files.open, own_addr=str(config.http_addr), bucket_store=kept_by)
 
 
 def _start_role(platform: Platform, base: Foundation, running: Loops, node: OwnNode, client: SmsClient | None) -> None:

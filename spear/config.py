@@ -14,8 +14,10 @@ from spear._config_kinds import BACKEND, Address, Backend, DatabaseType, Role
 from spear._config_llm import CHAT, Llm, LlmBackend, LlmCredential
 from spear._config_sources import (
     AboutTokens,
+    AwsKeys,
     Options,
     Setting,
+    aws_keys,
     read_options,
     refused,
     settle,
@@ -25,7 +27,7 @@ from spear._config_sources import (
 from spear.logs import Format
 from spear.ports import Level
 
-__all__ = ["CHAT", "Address", "Backend", "Config", "DatabaseType", "LlmBackend", "Role", "load"]
+__all__ = ["CHAT", "Address", "AwsKeys", "Backend", "Config", "DatabaseType", "LlmBackend", "Role", "load"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,8 @@ class Config:
     max_upload_bytes: int
     max_object_size: int
     executions: Executions
+    s3_endpoint: str
+    aws: AwsKeys
     nodes: Credentials
     spearlet: Spearlet
     llm: Llm
@@ -218,7 +222,8 @@ def load(argv: Sequence[str], *, environ: Mapping[str, str], home: Path) -> Conf
     for peer in ("spearlet.sms_", "nodes."):
         _refuse_half_credentials(peer, settings)
     token = "" if options.role is Role.SMS else sms_token(environ, settings["spearlet.sms_token_path"])
-    return _assembled(options, settings, _kv_store(environ), token, _llm(settings, environ))
+    aws = aws_keys(environ) if settings["s3_endpoint"].value else AwsKeys()
+    return replace(_assembled(options, settings, _kv_store(environ), token, _llm(settings, environ)), aws=aws)
 
 
 def _assembled(options: Options, settings: Mapping[str, Setting], kv_store: KvStore, token: str, llm: Llm) -> Config:
@@ -245,6 +250,7 @@ def _assembled(options: Options, settings: Mapping[str, Setting], kv_store: KvSt
         executions=Executions(**sections["executions"]),
         nodes=Credentials(**sections["nodes"]),
         spearlet=Spearlet(**spearlet, sms=shown_to_sms, connect=wants_sms),
+        aws=AwsKeys(),
         llm=llm,
         kv_store=kv_store,
         settings=tuple(setting for setting in settings.values() if setting.key.reads(options.role)),

@@ -63,6 +63,7 @@ def other(key: Key) -> Value:
         "NAMES": "n",
         "VARIABLES": "A=1",
         "BUS": "tcp://localhost:1",
+        "URL": "http://localhost:1",
     }
     texts["ORIGINS"] = "https://n"
     return texts.get(key.kind.metavar) or ("sqlite" if key.name == "database.db_type" else "rocksdb")
@@ -425,6 +426,32 @@ def test_the_key_value_store_comes_from_its_variables() -> None:
         {"cache_size": "5000", "debug": "true"},
     )
     assert told().kv_store.backend is Backend.MEMORY
+
+
+BUCKETS = {"SMS_ARTIFACTS_S3_ENDPOINT": "https://127.0.0.1:9000/"}
+
+
+def test_who_reads_buckets_comes_from_the_standard_variables_and_no_secret_is_shown() -> None:
+    keys = {"AWS_ACCESS_KEY_ID": "me", "AWS_SECRET_ACCESS_KEY": "hidden-1", "AWS_SESSION_TOKEN": "hidden-2"}
+    config = told(environ={**BUCKETS, **keys, "AWS_REGION": "eu-west-1"})
+    assert (config.s3_endpoint, config.aws.access_key_id) == ("https://127.0.0.1:9000", "me")
+    assert (config.aws.secret_access_key, config.aws.session_token) == ("hidden-1", "hidden-2")
+    assert config.aws.region == "eu-west-1"
+    assert "hidden" not in repr(config) + config.explained() + config.chosen()
+    assert told(environ={**BUCKETS, "AWS_DEFAULT_REGION": "x"}).aws.region == "x"
+    assert (told(environ=BUCKETS).aws.region, told(environ=BUCKETS).aws.access_key_id) == ("us-east-1", "")
+
+
+@pytest.mark.parametrize("keys", [{"ACCESS_KEY_ID": "me"}, {"SECRET_ACCESS_KEY": "s"}, {"SESSION_TOKEN": "a\nb"}])
+def test_half_a_pair_of_keys_is_refused_where_buckets_are_read(keys: dict[str, str]) -> None:
+    environ = {f"AWS_{name}": text for name, text in keys.items()}
+    assert "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: expected both" in refused(environ=environ | BUCKETS)
+    assert told(environ=environ).aws.access_key_id == ""
+
+
+@pytest.mark.parametrize("text", ["s3.example", "ftp://a", "http://", "http://a:70000", "http://a/b", "http://a b"])
+def test_an_endpoint_of_buckets_is_an_http_origin(text: str) -> None:
+    assert "expected an origin such as" in refused(environ={"SMS_ARTIFACTS_S3_ENDPOINT": text})
 
 
 def test_an_unknown_key_value_store_is_refused() -> None:

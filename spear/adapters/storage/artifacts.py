@@ -1,4 +1,4 @@
-"""Executables fetched by URI: from the files of an SMS, this process's own or another's, or over HTTPS."""
+"""Executables fetched by URI: from the files of an SMS, this process's own or another's, from a bucket, or over HTTPS."""
 
 import hashlib
 import re
@@ -13,11 +13,12 @@ from types import MappingProxyType
 from typing import BinaryIO, TypeAlias
 from uuid import UUID
 
+from spear.adapters.storage import buckets
+from spear.adapters.storage.buckets import Buckets
 from spear.adapters.storage.downloads import Downloads, Kept
 from spear.errors import InvalidConfiguration, NotFound, Unavailable
 
 FILE_SCHEMES = ("sms+file", "smsfile")
-BUCKET_SCHEMES = ("s3", "minio")
 HOST = r"(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])"
 HOST_PORT = re.compile(HOST + r":(?P<port>[0-9]{1,5})")
 HTTPS = re.compile(r"(?i:https)://" + HOST + r"(:(?P<port>[0-9]{1,5}))?(?P<path>/[!-\"$-~]*)?(#.*)?")
@@ -108,12 +109,14 @@ class SmsFiles:
         tls: ssl.SSLContext | None = None,
         max_bytes: int = 100 * 1024 * 1024,
         timeout_s: float = 10.0,
+        bucket_store: Buckets | None = None,
     ) -> None:
         self._sms_http_addr = sms_http_addr
         self._local = local
         self._own_addr = own_addr
         self._shown = {"Authorization": f"Bearer {token}"} if token else {}
         self._tls = tls
+        self._buckets = bucket_store
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
         self._downloads = Downloads(kept, max_bytes=max_bytes)
@@ -139,8 +142,8 @@ class SmsFiles:
             return self._sms_file(parse_uri(uri), sha256)
         if scheme == "https":
             return self._https(uri)
-        if scheme in BUCKET_SCHEMES:
-            raise InvalidConfiguration(f"executable {uri}: scheme {scheme} needs a configured endpoint, there is none")
+        if scheme in buckets.SCHEMES:
+            return self._bucket(uri)
         raise _bad(uri, "sms+file://, smsfile://, https://, s3:// or minio://")
 
     def _sms_file(self, ref: FileRef, sha256: str) -> AbstractContextManager[BinaryIO]:
@@ -164,3 +167,13 @@ class SmsFiles:
             raise _bad(uri, "https://<host>[:<port>][/<path>]")
         connection = HTTPSConnection(f"{found['host']}:{found['port'] or 443}", timeout=self._timeout_s)
         return _get(connection, found["path"] or "/", name=f"executable {uri}")
+
+    def _bucket(self, uri: str) -> AbstractContextManager[BinaryIO]:
+        if self._buckets is None:
+            raise InvalidConfiguration(f"executable {uri}: buckets need artifacts.s3_endpoint, which is not set")
+        try:
+            path = buckets.path_of(uri)
+        except ValueError:
+            raise _bad(uri, buckets.EXPECTED) from None
+        shown = self._buckets.headers(path)
+        return _get(self._buckets.connect(self._timeout_s), path, name=f"executable {uri}", shown=shown)
