@@ -55,6 +55,7 @@ class Object(Aggregate):
         """Nothing was ever put here."""
         self.present = False
         self.object_version = 0
+        self.sha256 = ""
         self.refs = 0
         self.pinned = False
 
@@ -150,6 +151,7 @@ class Object(Aggregate):
             self.refs, self.pinned = 1, False
         self.present = True
         self.object_version = object_version
+        self.sha256 = sha256
 
     @event(ObjectRefAdded)
     def _ref_added(self, count: int) -> None:

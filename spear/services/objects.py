@@ -32,15 +32,16 @@ def split_name(name: str) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What must be true of an object for a write to happen: that it has this version, is absent, or is present."""
+    """What must be true of an object for a write: that it has this version or this content, is absent, or is present."""
 
     version: int | None = None
     absent: bool = False
     present: bool = False
+    sha256: str = ""
 
-    def check(self, current: int) -> None:
+    def check(self, current: int, sha256: str) -> None:
         """Raise `PreconditionFailed` unless it holds for an object of version `current` (0: there is none)."""
-        wanted = _expected(self, current)
+        wanted = _expected(self, current, sha256)
         if wanted:
             raise PreconditionFailed(
                 f"the object's version is {current or 'none'}, expected {wanted}; read it again",
@@ -48,11 +49,13 @@ class Condition:
             )
 
 
-def _expected(condition: Condition, current: int) -> str:
+def _expected(condition: Condition, current: int, sha256: str) -> str:
     if condition.absent and current:
         return "no object"
     if condition.present and not current:
         return "any version"
+    if condition.sha256 and condition.sha256 != (sha256 if current else ""):
+        return f"content with the SHA-256 {condition.sha256}"
     return "" if condition.version in (None, current) else f"version {condition.version}"
 
 
@@ -107,7 +110,7 @@ class Objects:
     def _refuse_early(self, name: str, condition: Condition) -> None:
         if condition != ALWAYS:
             row = views.get_object(self._reader, name)
-            condition.check(row.version if row else 0)
+            condition.check(row.version if row else 0, row.sha256 if row else "")
 
     def look(self, name: str, *, reader: Reader | None = None) -> ObjectRow | None:
         """The live version that this process has (or had, as `reader` sees it), None for none."""
@@ -196,7 +199,7 @@ class Objects:
         def attempt() -> Written:
             found = self._unit.blank_or_loaded(Object, Object.ident(bucket, key))
             was_there = found.present
-            condition.check(found.object_version if was_there else 0)
+            condition.check(found.object_version if was_there else 0, found.sha256)
             command(found)
             committed = self._unit.save(origin, found)
             return _written(f"{bucket}/{key}", found, was_there, committed)

@@ -149,6 +149,19 @@ def test_writing_on_condition_of_a_version_works_once(server):
     assert server.get("/objects/b/once").content == b"two"
 
 
+def test_writing_and_deleting_on_condition_of_the_content_works_while_it_is_that(server):
+    first, second = (hashlib.sha256(text).hexdigest() for text in (b"first", b"second"))
+    assert server.put("/objects/b/by-hash", b"first", headers={"If-Match": f'"{first}"'}).status_code == 412
+    put(server, "b/by-hash", b"first")
+    assert put(server, "b/by-hash", b"second", If_Match=f'"{first.upper()}"').headers["ETag"] == '"2"'
+    answer = server.put("/objects/b/by-hash", b"third", headers={"If-Match": f'"{first}"'})
+    assert (answer.status_code, answer.headers["ETag"], answer.json()["error"]) == (412, '"2"', "PRECONDITION_FAILED")
+    assert f"expected content with the SHA-256 {first}" in answer.json()["message"]
+    assert server.delete("/objects/b/by-hash", headers={"If-Match": f'"{first}"'}).status_code == 412
+    assert server.delete("/objects/b/by-hash", headers={"If-Match": f'"{second}"'}).json()["deleted"] is True
+    assert server.put("/objects/b/by-hash", b"x", headers={"If-Match": f'"{second}"'}).status_code == 412
+
+
 def test_any_version_means_that_the_object_must_be_there(server):
     answer = server.put("/objects/b/any", b"x", headers={"If-Match": "*"})
     assert answer.status_code == 412 and "ETag" not in answer.headers
@@ -171,7 +184,9 @@ def test_deleting_on_condition_of_a_version_spares_a_newer_one(server):
     assert server.delete("/objects/b/spared", headers={"If-Match": '"2"'}).json()["deleted"] is True
 
 
-@pytest.mark.parametrize(("name", "value"), [("If-Match", "abc"), ("If-Match", '"1", "2"'), ("If-None-Match", '"1"')])
+@pytest.mark.parametrize(
+    ("name", "value"), [("If-Match", "abc"), ("If-Match", "f" * 63), ("If-Match", '"1", "2"'), ("If-None-Match", '"1"')]
+)
 def test_a_condition_that_is_not_understood_is_refused(server, name, value):
     answer = server.put("/objects/b/odd", b"x", headers={name: value})
     assert (answer.status_code, answer.json()["details"]["field"]) == (422, name)
@@ -184,9 +199,11 @@ def test_a_refused_write_leaves_no_content_behind(server):
     assert list((server.data_dir / "files").rglob(hashlib.sha256(content).hexdigest())) == []
 
 
-@pytest.mark.parametrize("headers", [{"If-Match": '"1"'}, {"If-None-Match": "*"}])
+@pytest.mark.parametrize(
+    "headers", [{"If-Match": '"1"'}, {"If-Match": hashlib.sha256(b"first").hexdigest()}, {"If-None-Match": "*"}]
+)
 def test_of_writers_with_the_same_condition_exactly_one_wins(server, headers):
-    key = f"race/{next(iter(headers))}"
+    key = f"race/{len(str(headers))}"
     if "If-Match" in headers:
         put(server, key, b"first")
 

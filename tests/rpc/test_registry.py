@@ -1,5 +1,7 @@
 """Nodes, tasks and objects over gRPC: what is refused, what is told in the answer, what is found."""
 
+import hashlib
+
 import grpc
 import pytest
 
@@ -190,6 +192,27 @@ def test_objects_answer_in_words(objects, fresh):
     assert objects.DeleteObject(key=fresh).success is False
     with refused(INVALID, "key"):
         objects.PutObject(key="x" * 2000)
+
+
+def test_an_object_is_overwritten_and_deleted_on_condition_of_its_version_or_content(objects, fresh):
+    first, second = (hashlib.sha256(text).hexdigest() for text in (b"first", b"second"))
+    with refused(grpc.StatusCode.ABORTED, "version is none"):
+        objects.PutObject(key=fresh, value=b"first", if_version=1)
+    meta = objects.PutObject(key=fresh, value=b"first").object_meta
+    assert (meta.version, meta.sha256) == (1, first)
+    assert objects.PutObject(key=fresh, value=b"second", if_version=1, if_sha256=first).object_meta.version == 2
+    for stale in ({"if_version": 1}, {"if_sha256": first}, {"if_version": 2, "if_sha256": first}):
+        with refused(grpc.StatusCode.ABORTED, "version is 2"):
+            objects.PutObject(key=fresh, value=b"third", overwrite=True, **stale)
+        with refused(grpc.StatusCode.ABORTED, "version is 2"):
+            objects.DeleteObject(key=fresh, **stale)
+    found = objects.GetObject(key=fresh, include_value=True).object
+    assert (found.value, found.version, found.sha256) == (b"second", 2, second)
+    assert objects.ListObjects(prefix=fresh).objects[0].version == 2
+    for wrong in ({"if_version": -1}, {"if_sha256": "f" * 63}):
+        with refused(INVALID, next(iter(wrong))):
+            objects.PutObject(key=fresh, value=b"x", **wrong)
+    assert objects.DeleteObject(key=fresh, if_sha256=second.upper()).deleted
 
 
 def test_an_object_without_references_is_gone(objects, fresh):

@@ -5,6 +5,7 @@ wherever such a route exists: on POST and DELETE. An object whose own key ends s
 deleted by letting go of its references, `DELETE <key>/refs`.
 """
 
+import re
 from typing import Any
 
 from flask import Response, g, request
@@ -22,6 +23,7 @@ from spear.services.objects import Condition, Written
 from spear.services.platform import Platform
 
 _META_MOST = 4096
+_VERSION, _SHA256 = re.compile(r"[0-9]{1,18}"), re.compile(r"[0-9a-fA-F]{64}")
 _COUNT_MOST = 1_000_000
 
 
@@ -118,20 +120,16 @@ def _tagged(version: int) -> dict[str, str]:
 
 def _condition() -> Condition:
     match, none = (request.headers.get(name, "").strip() for name in ("If-Match", "If-None-Match"))
-    if not match and "If-Match" in request.headers:
-        raise Invalid.field("If-Match", match, 'one version such as "3", or *')
     if none not in ("", "*"):
         raise Invalid.field("If-None-Match", none, "*")
-    return Condition(version=_version(match), absent=none == "*", present=match == "*")
-
-
-def _version(text: str) -> int | None:
-    if text in ("", "*"):
-        return None
-    digits = text.strip('"')
-    if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
-        raise Invalid.field("If-Match", text, 'one version such as "3", or *')
-    return int(digits)
+    if match in ("", "*") and (match or "If-Match" not in request.headers):
+        return Condition(absent=none == "*", present=match == "*")
+    wanted = match[1:-1] if match[:1] == match[-1:] == '"' else match
+    if _SHA256.fullmatch(wanted):
+        return Condition(sha256=wanted.lower(), absent=none == "*")
+    if not _VERSION.fullmatch(wanted):
+        raise Invalid.field("If-Match", match, 'one version such as "3", one SHA-256 of 64 hex digits, or *')
+    return Condition(version=int(wanted), absent=none == "*")
 
 
 def _metadata() -> dict[str, str]:
@@ -174,7 +172,7 @@ def make(platform: Platform) -> Resource:
     @content.takes_bytes(api)
     @api.answers(Put, also=(201,), refuses=(412,))
     def put(key: str) -> Any:
-        """Write an object; If-Match and If-None-Match make it conditional."""
+        """Write an object; If-Match (a version or a SHA-256) and If-None-Match make it conditional."""
         written, kept = service.put(
             origin(),
             key,

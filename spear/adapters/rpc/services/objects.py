@@ -4,6 +4,7 @@ A name is the one that REST has: `bucket/key`, or a bare key of bucket `default`
 """
 
 import io
+import re
 from typing import Any
 
 from spear.adapters.rpc.calls import Asked, Message
@@ -11,7 +12,7 @@ from spear.adapters.rpc.checks import number, seconds, text, text_map
 from spear.adapters.rpc.generated.spearlet import object_pb2 as pb
 from spear.domain.object import DEFAULT_BUCKET
 from spear.errands import FarObject
-from spear.errors import NotFound, PreconditionFailed, Refused, TooLarge
+from spear.errors import Invalid, NotFound, PreconditionFailed, Refused, SpearError, TooLarge
 from spear.projections.holdings import HoldingRow, list_known
 from spear.projections.objects import ObjectRow
 from spear.services.endings import OUTPUT_CONTENT_TYPE
@@ -21,6 +22,8 @@ from spear.services.platform import Platform
 _MOST = 1000
 _PAGE_BYTES = 4 * 1024 * 1024
 _COUNT_MOST = 1_000_000
+_VERSION_MOST = 2**62
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _SAID = {
     NotFound: "Object not found",
     PreconditionFailed: "Object already exists and overwrite is false",
@@ -31,6 +34,12 @@ IN_BAND = (NotFound, Refused, TooLarge)
 
 def _said(error: NotFound | Refused | TooLarge) -> str:
     return _CODES.get(error.code) or _SAID.get(type(error)) or error.message
+
+
+def _refuse_unexpected(expected: Condition, error: SpearError) -> None:
+    """Raise the error, which is ABORTED, for a caller who said what must be there: it is none that goes into an answer."""
+    if expected != ALWAYS and isinstance(error, PreconditionFailed):
+        raise error
 
 
 def _shown(row: ObjectRow | HoldingRow) -> str:
@@ -46,7 +55,17 @@ def _described(row: ObjectRow) -> dict[str, Any]:
         "ref_count": row.refs,
         "pinned": row.pinned,
         "metadata": row.metadata,
+        "version": row.version,
+        "sha256": row.sha256,
     }
+
+
+def _expectation(request: Message) -> Condition:
+    """What the caller expects to be there: a version or content, or nothing in particular."""
+    sha256 = request.if_sha256.lower()
+    if sha256 and not _SHA256.fullmatch(sha256):
+        raise Invalid.field("if_sha256", request.if_sha256, "64 hex digits, or nothing")
+    return Condition(version=number("if_version", request.if_version, 0, _VERSION_MOST) or None, sha256=sha256)
 
 
 def _that_fit(rows: list[ObjectRow | HoldingRow], next_after: str) -> tuple[list[ObjectRow | HoldingRow], str]:
@@ -72,20 +91,22 @@ class ObjectService:
         self._objects, self._contents, self._reader = platform.objects, platform.contents, platform.reader
 
     def put_object(self, request: Message, asked: Asked) -> Message:
-        """Write an object; without overwrite only where there is none."""
+        """Write an object; without overwrite or an expectation only where there is none."""
         if not request.key:
             return pb.PutObjectResponse(success=False, message="Object key cannot be empty")
-        condition = ALWAYS if request.overwrite else Condition(absent=True)
+        expected = _expectation(request)
+        unasked = ALWAYS if request.overwrite else Condition(absent=True)
         try:
             self._objects.put(
                 asked.origin,
                 request.key,
                 io.BytesIO(request.value),
                 content_type=OUTPUT_CONTENT_TYPE,
-                condition=condition,
+                condition=unasked if expected == ALWAYS else expected,
                 metadata=text_map("metadata", request.metadata),
             )
         except IN_BAND as error:
+            _refuse_unexpected(expected, error)
             return pb.PutObjectResponse(success=False, message=_said(error))
         meta = pb.ObjectMeta(**_described(self._objects.get(request.key)))
         return pb.PutObjectResponse(success=True, message="Object stored successfully", object_meta=meta)
@@ -106,7 +127,7 @@ class ObjectService:
     def _far_message(self, key: str, far: FarObject, with_value: bool) -> Message:
         """An object of another process, which alone knows its times and references."""
         value = self._objects.read(key, far) if with_value else b""
-        return pb.Object(key=key, value=value, size=far.size, metadata=far.metadata)
+        return pb.Object(key=key, value=value, size=far.size, metadata=far.metadata, sha256=far.sha256)
 
     def _message(self, row: ObjectRow, with_value: bool) -> Message:
         value = self._contents.read(self._objects.content(row)) if with_value else b""
@@ -126,9 +147,13 @@ class ObjectService:
         if isinstance(row, ObjectRow):
             return self._message(row, with_value)
         written_at = seconds(row.reported_at_us)
-        return pb.Object(
-            key=_shown(row), size=row.size, updated_at=written_at, metadata=row.metadata, node_uuid=row.node_uuid
-        )
+        known: dict[str, Any] = {
+            "size": row.size,
+            "metadata": row.metadata,
+            "version": row.version,
+            "sha256": row.sha256,
+        }
+        return pb.Object(key=_shown(row), updated_at=written_at, node_uuid=row.node_uuid, **known)
 
     def add_object_ref(self, request: Message, asked: Asked) -> Message:
         """Count more references; a count of 0 or less is one."""
@@ -170,9 +195,11 @@ class ObjectService:
 
     def delete_object(self, request: Message, asked: Asked) -> Message:
         """Delete an object; a pinned one only with force."""
+        expected = _expectation(request)
         try:
-            self._objects.delete(asked.origin, request.key, force=request.force)
+            self._objects.delete(asked.origin, request.key, force=request.force, condition=expected)
         except IN_BAND as error:
+            _refuse_unexpected(expected, error)
             return pb.DeleteObjectResponse(success=False, message=_said(error))
         return pb.DeleteObjectResponse(success=True, message="Object deleted successfully", deleted=True)
 

@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ObjectMeta(_message.Message):
-    __slots__ = ("key", "size", "created_at", "updated_at", "ref_count", "pinned", "metadata")
+    __slots__ = ("key", "size", "created_at", "updated_at", "ref_count", "pinned", "metadata", "version", "sha256")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -22,6 +22,8 @@ class ObjectMeta(_message.Message):
     REF_COUNT_FIELD_NUMBER: _ClassVar[int]
     PINNED_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
     key: str
     size: int
     created_at: int
@@ -29,10 +31,12 @@ class ObjectMeta(_message.Message):
     ref_count: int
     pinned: bool
     metadata: _containers.ScalarMap[str, str]
-    def __init__(self, key: _Optional[str] = ..., size: _Optional[int] = ..., created_at: _Optional[int] = ..., updated_at: _Optional[int] = ..., ref_count: _Optional[int] = ..., pinned: _Optional[bool] = ..., metadata: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    version: int
+    sha256: str
+    def __init__(self, key: _Optional[str] = ..., size: _Optional[int] = ..., created_at: _Optional[int] = ..., updated_at: _Optional[int] = ..., ref_count: _Optional[int] = ..., pinned: _Optional[bool] = ..., metadata: _Optional[_Mapping[str, str]] = ..., version: _Optional[int] = ..., sha256: _Optional[str] = ...) -> None: ...
 
 class Object(_message.Message):
-    __slots__ = ("key", "value", "size", "created_at", "updated_at", "ref_count", "pinned", "metadata", "node_uuid")
+    __slots__ = ("key", "value", "size", "created_at", "updated_at", "ref_count", "pinned", "metadata", "node_uuid", "version", "sha256")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -49,6 +53,8 @@ class Object(_message.Message):
     PINNED_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     NODE_UUID_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
     key: str
     value: bytes
     size: int
@@ -58,10 +64,12 @@ class Object(_message.Message):
     pinned: bool
     metadata: _containers.ScalarMap[str, str]
     node_uuid: str
-    def __init__(self, key: _Optional[str] = ..., value: _Optional[bytes] = ..., size: _Optional[int] = ..., created_at: _Optional[int] = ..., updated_at: _Optional[int] = ..., ref_count: _Optional[int] = ..., pinned: _Optional[bool] = ..., metadata: _Optional[_Mapping[str, str]] = ..., node_uuid: _Optional[str] = ...) -> None: ...
+    version: int
+    sha256: str
+    def __init__(self, key: _Optional[str] = ..., value: _Optional[bytes] = ..., size: _Optional[int] = ..., created_at: _Optional[int] = ..., updated_at: _Optional[int] = ..., ref_count: _Optional[int] = ..., pinned: _Optional[bool] = ..., metadata: _Optional[_Mapping[str, str]] = ..., node_uuid: _Optional[str] = ..., version: _Optional[int] = ..., sha256: _Optional[str] = ...) -> None: ...
 
 class PutObjectRequest(_message.Message):
-    __slots__ = ("key", "value", "metadata", "overwrite")
+    __slots__ = ("key", "value", "metadata", "overwrite", "if_version", "if_sha256")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -73,11 +81,15 @@ class PutObjectRequest(_message.Message):
     VALUE_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     OVERWRITE_FIELD_NUMBER: _ClassVar[int]
+    IF_VERSION_FIELD_NUMBER: _ClassVar[int]
+    IF_SHA256_FIELD_NUMBER: _ClassVar[int]
     key: str
     value: bytes
     metadata: _containers.ScalarMap[str, str]
     overwrite: bool
-    def __init__(self, key: _Optional[str] = ..., value: _Optional[bytes] = ..., metadata: _Optional[_Mapping[str, str]] = ..., overwrite: _Optional[bool] = ...) -> None: ...
+    if_version: int
+    if_sha256: str
+    def __init__(self, key: _Optional[str] = ..., value: _Optional[bytes] = ..., metadata: _Optional[_Mapping[str, str]] = ..., overwrite: _Optional[bool] = ..., if_version: _Optional[int] = ..., if_sha256: _Optional[str] = ...) -> None: ...
 
 class PutObjectResponse(_message.Message):
     __slots__ = ("success", "message", "object_meta")
@@ -196,12 +208,16 @@ class UnpinObjectResponse(_message.Message):
     def __init__(self, success: _Optional[bool] = ..., message: _Optional[str] = ...) -> None: ...
 
 class DeleteObjectRequest(_message.Message):
-    __slots__ = ("key", "force")
+    __slots__ = ("key", "force", "if_version", "if_sha256")
     KEY_FIELD_NUMBER: _ClassVar[int]
     FORCE_FIELD_NUMBER: _ClassVar[int]
+    IF_VERSION_FIELD_NUMBER: _ClassVar[int]
+    IF_SHA256_FIELD_NUMBER: _ClassVar[int]
     key: str
     force: bool
-    def __init__(self, key: _Optional[str] = ..., force: _Optional[bool] = ...) -> None: ...
+    if_version: int
+    if_sha256: str
+    def __init__(self, key: _Optional[str] = ..., force: _Optional[bool] = ..., if_version: _Optional[int] = ..., if_sha256: _Optional[str] = ...) -> None: ...
 
 class DeleteObjectResponse(_message.Message):
     __slots__ = ("success", "message", "deleted")
