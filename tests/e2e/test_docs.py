@@ -24,7 +24,7 @@ def blocks() -> list[tuple[str, str]]:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server as `make run` leaves it: the samples are registered."""
     here = tmp_path_factory.mktemp("docs")
-    for name in ("README.md", "bin", "samples", "sdk", "config.toml", "spear_server.py", "spear", ".venv"):
+    for name in ("README.md", "bin", "samples", "sdk", "proto", "config.toml", "spear_server.py", "spear", ".venv"):
         if (ROOT / name).exists():
             (here / name).symlink_to(ROOT / name)
     with Server(here / "data") as running:
