@@ -520,7 +520,7 @@ def test_a_server_that_is_not_there_or_not_spear_is_told_apart(server: Server) -
     where = f"http://127.0.0.1:{free_port()}"
     assert where in failed(where, 4, "task", "list")
     assert "no route" in failed(f"{server.url}/elsewhere", 1, "task", "list")
-    assert "no-such-host.invalid" in failed("http://no-such-host.invalid", 4, "task", "list")
+    assert "no..such..host" in failed("http://no..such..host", 4, "task", "list")
 
 
 def test_an_error_is_json_too_when_json_is_asked_for(server: Server) -> None:
