@@ -131,6 +131,8 @@ def test_a_signature_is_that_of_the_reference_implementation(key, token, monkeyp
 
 
 def test_an_agent_in_a_bucket_runs(store, tmp_path: Path, monkeypatch):
+    for name in ("AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", store.keys.access_key_id)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", store.keys.secret_access_key)
     monkeypatch.setenv("SMS_ARTIFACTS_S3_ENDPOINT", store.endpoint)
