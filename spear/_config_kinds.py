@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from spear._config_llm import LlmBackend, LlmCredential, tables_of
+from spear.domain.task import ExecutableType
 from spear.logs import Format
 from spear.ports import Level
 
@@ -30,6 +31,13 @@ class Backend(StrEnum):
     MEMORY = "memory"
     SLED = "sled"
     ROCKSDB = "rocksdb"
+
+
+class SandboxKind(StrEnum):
+    """What keeps agents that are processes away from the machine."""
+
+    BWRAP = "bwrap"
+    NONE = "none"
 
 
 class DatabaseType(StrEnum):
@@ -110,6 +118,20 @@ def _list_of(pattern: re.Pattern[str]) -> Callable[[str], tuple[str, ...]]:
     return parts
 
 
+def _folders(text: str) -> tuple[Path, ...]:
+    found = tuple(Path(part.strip()) for part in text.split(",") if part.strip())
+    if not all(path.is_absolute() and path != Path("/") for path in found):
+        raise ValueError(text)
+    return found
+
+
+def _types(text: str) -> tuple[str, ...]:
+    found = _list_of(_NAME)(text)
+    if not set(found) <= set(ExecutableType) - {ExecutableType.NONE}:
+        raise ValueError(text)
+    return found
+
+
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)")
 
 
@@ -147,9 +169,14 @@ MILLISECONDS, MILLISECONDS_OR_0 = whole(1, metavar="MS"), whole(0, metavar="MS")
 NAMES = _text(_list_of(_NAME), "host names separated by commas", metavar="NAMES")
 ORIGINS = _text(_list_of(_ORIGIN), "origins such as https://a.example separated by commas", metavar="ORIGINS")
 VARIABLES = _text(_variables, "NAME=value pairs separated by commas, or nothing", metavar="VARIABLES")
+FOLDERS = _text(_folders, "paths of directories below /, separated by commas, or nothing", metavar="PATHS")
+TYPES = _text(
+    _types, "types of executables (wasm, process, binary, script, container), or nothing for all", metavar="TYPES"
+)
 COUNT, COUNT_OR_0 = whole(1, metavar="N"), whole(0, metavar="N")
 PORT = whole(0, metavar="PORT", most=65535)
 BYTES = whole(1, metavar="BYTES", most=2**53)
+SANDBOX = _one_of(SandboxKind, metavar="KIND")
 LEVEL, FORMAT = _one_of(Level, metavar="LEVEL"), _one_of(Format, metavar="FORMAT")
 BACKEND, DATABASE = _one_of(Backend, metavar="NAME"), _one_of(DatabaseType, metavar="NAME")
 LLM_CREDENTIALS = Kind(list, tables_of(LlmCredential, "spearlet.llm.credentials"), "a list of tables")

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from spear._config_keys import KEYS, Key
-from spear._config_kinds import BACKEND, Address, Backend, DatabaseType, Role
+from spear._config_kinds import BACKEND, Address, Backend, DatabaseType, Role, SandboxKind
 from spear._config_llm import CHAT, Llm, LlmBackend, LlmCredential
 from spear._config_sources import (
     AboutTokens,
@@ -27,7 +27,18 @@ from spear._config_sources import (
 from spear.logs import Format
 from spear.ports import Level
 
-__all__ = ["CHAT", "Address", "AwsKeys", "Backend", "Config", "DatabaseType", "LlmBackend", "Role", "load"]
+__all__ = [
+    "CHAT",
+    "Address",
+    "AwsKeys",
+    "Backend",
+    "Config",
+    "DatabaseType",
+    "LlmBackend",
+    "Role",
+    "SandboxKind",
+    "load",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +108,15 @@ class Executions:
     grace_ms: int
     instance_idle_s: int
     global_environment: dict[str, str]
+    runtimes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """What keeps agents that are processes away from the machine, and what they may read of it all the same."""
+
+    sandbox: SandboxKind
+    readable: tuple[Path, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +197,7 @@ class Config:
     executions: Executions
     s3_endpoint: str
     aws: AwsKeys
+    processes: Processes
     nodes: Credentials
     spearlet: Spearlet
     llm: Llm
@@ -248,6 +269,7 @@ def _assembled(options: Options, settings: Mapping[str, Setting], kv_store: KvSt
         database=Database(**sections["database"]),
         log=Log(**sections["log"] | _moved_logs(settings)),
         executions=Executions(**sections["executions"]),
+        processes=Processes(**sections["processes"]),
         nodes=Credentials(**sections["nodes"]),
         spearlet=Spearlet(**spearlet, sms=shown_to_sms, connect=wants_sms),
         aws=AwsKeys(),

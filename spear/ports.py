@@ -276,13 +276,14 @@ class Instance(Protocol):
 class Artifact:
     """What a task runs: its bytes with their SHA-256 for a runtime that asks, where it is, and what it is called.
 
-    `config` is the task's. `fetch` raises what `Artifacts.fetch` does.
+    `config` is the task's, `kind` its executable's type. `fetch` raises what `Artifacts.fetch` does.
     """
 
     fetch: Callable[[], tuple[bytes, str]]
     uri: str = ""
     name: str = ""
     config: Mapping[str, str] = field(default_factory=dict)
+    kind: str = ""
 
 
 class Runtime(Protocol):

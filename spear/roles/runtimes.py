@@ -1,6 +1,8 @@
 """What a process can run: every runtime that its role and its machine allow."""
 
 import logging
+from collections import defaultdict
+from collections.abc import Callable
 from contextlib import ExitStack
 
 from spear.abilities import Abilities
@@ -14,16 +16,25 @@ log = logging.getLogger(__name__)
 
 
 def made_for(config: Config, *, clock: Clock, bell: Bell, abilities: Abilities, stack: ExitStack) -> dict[str, Runtime]:
-    """The runtimes by the executable type that they run; `stack` closes them. None on an SMS.
+    """The runtimes by the executable type that they run; `stack` closes them. None on an SMS, else those that are allowed.
 
     One that says that it cannot work here is left out, and a line of the server's log says why.
     """
     made: dict[str, Runtime] = {}
-    for kind, runtime in RUNTIMES.items() if config.role is not Role.SMS else ():
+    for runtime, kinds in _wanted(config).items():
         try:
-            made[kind] = runtime(RuntimeConfig.of(kind, config), clock=clock, bell=bell, abilities=abilities)
+            one = runtime(RuntimeConfig.of(kinds[0], config), clock=clock, bell=bell, abilities=abilities)
         except Unavailable as error:
-            log.info("this node runs no %s executables: %s", kind, error.message)
+            log.info("this node runs no %s executables: %s", ", ".join(kinds), error.message)
         else:
-            stack.callback(made[kind].close)
+            stack.callback(one.close)
+            made |= dict.fromkeys(kinds, one)
     return made
+
+
+def _wanted(config: Config) -> dict[Callable[..., Runtime], list[str]]:
+    wanted = defaultdict(list)
+    for kind, runtime in RUNTIMES.items() if config.role is not Role.SMS else ():
+        if not config.executions.runtimes or kind in config.executions.runtimes:
+            wanted[runtime].append(kind)
+    return wanted

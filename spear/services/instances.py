@@ -126,7 +126,8 @@ class Instances:
             known = ", ".join(sorted(self._runtimes)) or "none at all"
             raise InvalidConfiguration(f"this node cannot run {task.executable_type!r} executables; it runs {known}")
         fetch = partial(self._artifacts.fetch, task.executable_uri, checksum_sha256=task.executable_checksum)
-        return runtime.prepare(Artifact(fetch, task.executable_uri, task.executable_name, task.config))
+        named = Artifact(fetch, task.executable_uri, task.executable_name, task.config, task.executable_type)
+        return runtime.prepare(named)
 
     def release(self, lease: Lease) -> None:
         """A run ended, or did not start."""

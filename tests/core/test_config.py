@@ -62,6 +62,9 @@ def other(key: Key) -> Value:
         "TEXT": "n",
         "NAMES": "n",
         "VARIABLES": "A=1",
+        "PATHS": "/opt/agents",
+        "TYPES": "wasm",
+        "KIND": "none",
         "BUS": "tcp://localhost:1",
         "URL": "http://localhost:1",
     }

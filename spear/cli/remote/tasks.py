@@ -15,7 +15,7 @@ from spear.cli.remote.server import Server
 
 _COLUMNS = ("task_id", "name", "status", "endpoint", "version", "priority", "registered_at")
 _PRIORITIES = ("low", "normal", "high", "urgent")
-_MAGIC = b"\0asm"
+_KINDS = ((b"\0asm", "wasm"), (b"\x7fELF", "binary"), (b"#!", "script"))
 
 
 class Submitted(NamedTuple):
@@ -56,7 +56,10 @@ def _submission(parser: ArgumentParser) -> None:
 def takes_program(parser: ArgumentParser) -> None:
     """The program and its arguments; whatever follows the program is the agent's, options too."""
     parser.add_argument(
-        "program", nargs=REMAINDER, metavar="PROGRAM [ARG ...]", help="a .wasm file, an address, or a command"
+        "program",
+        nargs=REMAINDER,
+        metavar="PROGRAM [ARG ...]",
+        help="a .wasm file, an address, a path to a program or script, or a command",
     )
 
 
@@ -70,19 +73,19 @@ def program_of(args: Namespace) -> tuple[str, list[str]]:
     """The program and its arguments; raises `Ended` when it is missing."""
     words = words_of(args)
     if not words or not words[0]:
-        raise Ended("PROGRAM: missing, expected a .wasm file, an address, or a command", Exit.USAGE)
+        raise Ended("PROGRAM: missing, expected a .wasm file, an address, a path, or a command", Exit.USAGE)
     return words[0], words[1:]
 
 
 def _submit(args: Namespace, server: Server, out: Output) -> None:
-    """Register an agent: a .wasm file is uploaded first; what follows the program are its arguments."""
+    """Register an agent: a file is uploaded first; what follows the program are its arguments."""
     program, arguments = program_of(args)
     more = {"endpoint": args.endpoint, "description": args.description, "capabilities": args.capability}
     out.one(submit(server, args, program, arguments=arguments, **more).answer, "task_id")
 
 
 def submit(server: Server, args: Namespace, program: str, *, arguments: list[str], **more: object) -> Submitted:
-    """Upload the program if it is a module, and register it; when that is refused, the upload is taken back."""
+    """Upload the program if it is a file, and register it; when that is refused, the upload is taken back."""
     executable, file_id = _executable(server, program)
     body = {
         "name": args.name or Path(program).stem,
@@ -107,24 +110,30 @@ def submit(server: Server, args: Namespace, program: str, *, arguments: list[str
 def _executable(server: Server, program: str) -> tuple[dict[str, str], str]:
     if "://" in program:
         return {"type": "wasm", "uri": program}, ""
-    if not _is_module(program):
-        return {"type": "process", "uri": program, "name": program}, ""
+    kind = _kind(program)
+    if kind == "process":
+        return {"type": kind, "uri": program, "name": program}, ""
     kept = upload(server, program)
     about = {"uri": kept["uri"], "name": kept["name"], "checksum_sha256": kept["sha256"]}
-    return {"type": "wasm", **about}, kept["id"]
+    return {"type": kind, **about}, kept["id"]
 
 
-def _is_module(program: str) -> bool:
-    """Whether it is a module by its name or by its first bytes; any other word is a command."""
+def _kind(program: str) -> str:
+    """What the program is by its name or its first bytes: a file of ours that is uploaded, or else a command of a node.
+
+    A program or a script is a file of ours when a path leads to it, a module also without one.
+    """
     if program.endswith(".wasm"):
-        return True
+        return "wasm"
     if not Path(program).is_file():
-        return False
+        return "process"
     try:
         with open(program, "rb") as file:
-            return file.read(len(_MAGIC)) == _MAGIC
+            head = file.read(4)
     except OSError as error:
         raise no_such("PROGRAM", program, error) from None
+    kinds = (kind for magic, kind in _KINDS if head.startswith(magic) and ("/" in program or kind == "wasm"))
+    return next(kinds, "process")
 
 
 def _which(parser: ArgumentParser) -> None:
