@@ -34,6 +34,7 @@ proto: $(DEV) ## generate the Python of proto/
 test: $(DEV) ## set up everything and run every test
 	@$(PY) -c "import pytest, xdist" 2>/dev/null || { echo "spear: no test runs without pytest and pytest-xdist; pip says why above" >&2; exit 1; }
 	@$(SHELL) scripts/install_browser.sh
+	@$(SHELL) scripts/install_engine.sh
 	@$(PY) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 e2e: $(DEV) ## run the tests that start real servers, alone

@@ -33,6 +33,13 @@ class Backend(StrEnum):
     ROCKSDB = "rocksdb"
 
 
+class Pull(StrEnum):
+    """When a container's image is fetched from its registry."""
+
+    NEVER = "never"
+    MISSING = "missing"
+
+
 class SandboxKind(StrEnum):
     """What keeps agents that are processes away from the machine."""
 
@@ -142,6 +149,13 @@ def _variables(text: str) -> dict[str, str]:
     return {one[1]: one[2] for one in found if one}
 
 
+def _socket(text: str) -> Path | None:
+    path = Path(text.removeprefix("unix://"))
+    if text and (path.as_posix() == text or not path.is_absolute()):
+        raise ValueError(text)
+    return path if text else None
+
+
 def _one_of(choices: type[StrEnum], *, metavar: str) -> Kind:
     return Kind(str, choices, "one of " + ", ".join(choices), metavar)
 
@@ -164,6 +178,7 @@ BUS_OR_NONE = _text(
     metavar="BUS",
 )
 ENDPOINT_OR_NONE = _text(_endpoint, "an origin such as https://s3.example:9000, or nothing", metavar="URL")
+ENGINE_OR_NONE = _text(_socket, "unix:///path, or nothing", metavar="SOCKET")
 SECONDS, SECONDS_OR_0 = whole(1, metavar="SECONDS"), whole(0, metavar="SECONDS")
 MILLISECONDS, MILLISECONDS_OR_0 = whole(1, metavar="MS"), whole(0, metavar="MS")
 NAMES = _text(_list_of(_NAME), "host names separated by commas", metavar="NAMES")
@@ -176,6 +191,7 @@ TYPES = _text(
 COUNT, COUNT_OR_0 = whole(1, metavar="N"), whole(0, metavar="N")
 PORT = whole(0, metavar="PORT", most=65535)
 BYTES = whole(1, metavar="BYTES", most=2**53)
+PULL = _one_of(Pull, metavar="WHEN")
 SANDBOX = _one_of(SandboxKind, metavar="KIND")
 LEVEL, FORMAT = _one_of(Level, metavar="LEVEL"), _one_of(Format, metavar="FORMAT")
 BACKEND, DATABASE = _one_of(Backend, metavar="NAME"), _one_of(DatabaseType, metavar="NAME")

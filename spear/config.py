@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from spear._config_keys import KEYS, Key
-from spear._config_kinds import BACKEND, Address, Backend, DatabaseType, Role, SandboxKind
+from spear._config_kinds import BACKEND, Address, Backend, DatabaseType, Pull, Role, SandboxKind
 from spear._config_llm import CHAT, Llm, LlmBackend, LlmCredential
 from spear._config_sources import (
     AboutTokens,
@@ -35,6 +35,7 @@ __all__ = [
     "Config",
     "DatabaseType",
     "LlmBackend",
+    "Pull",
     "Role",
     "SandboxKind",
     "load",
@@ -120,6 +121,14 @@ class Processes:
 
 
 @dataclass(frozen=True, slots=True)
+class Containers:
+    """The socket of the engine that runs containers, if there is one, and when it fetches images."""
+
+    host: Path | None
+    pull: Pull
+
+
+@dataclass(frozen=True, slots=True)
 class Credentials:
     """What is shown to another server: a token or the file that holds it, and PEM files; without a CA nothing is encrypted."""
 
@@ -197,6 +206,7 @@ class Config:
     executions: Executions
     s3_endpoint: str
     aws: AwsKeys
+    containers: Containers
     processes: Processes
     nodes: Credentials
     spearlet: Spearlet
@@ -269,6 +279,7 @@ def _assembled(options: Options, settings: Mapping[str, Setting], kv_store: KvSt
         database=Database(**sections["database"]),
         log=Log(**sections["log"] | _moved_logs(settings)),
         executions=Executions(**sections["executions"]),
+        containers=Containers(**sections["containers"]),
         processes=Processes(**sections["processes"]),
         nodes=Credentials(**sections["nodes"]),
         spearlet=Spearlet(**spearlet, sms=shown_to_sms, connect=wants_sms),

@@ -226,8 +226,8 @@ class End(StrEnum):
 class Outcome:
     """The end of a run: never an exception, whatever the guest did.
 
-    `reason` is one of exit_code, trap, wall_time, memory, output_bytes, log_bytes, terminated, start, or "" when it
-    completed; `last_action` says what the guest did last ("computing", "sleep_ms", "fd_write", ...).
+    `reason` is one of exit_code, trap, wall_time, memory, output_bytes, log_bytes, terminated, start, engine (which ran
+    it went away), or "" when it completed; `last_action` says what the guest did last ("computing", "sleep_ms", ...).
     """
 
     end: End
@@ -276,7 +276,8 @@ class Instance(Protocol):
 class Artifact:
     """What a task runs: its bytes with their SHA-256 for a runtime that asks, where it is, and what it is called.
 
-    `config` is the task's, `kind` its executable's type. `fetch` raises what `Artifacts.fetch` does.
+    `config` is the task's, `kind` its executable's type. `fetch` raises what `Artifacts.fetch` does, and holds the bytes
+    to `sha256`; a runtime that does not fetch has to do so itself, unless that is "".
     """
 
     fetch: Callable[[], tuple[bytes, str]]
@@ -284,6 +285,7 @@ class Artifact:
     name: str = ""
     config: Mapping[str, str] = field(default_factory=dict)
     kind: str = ""
+    sha256: str = ""
 
 
 class Runtime(Protocol):

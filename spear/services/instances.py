@@ -125,8 +125,11 @@ class Instances:
         if runtime is None:
             known = ", ".join(sorted(self._runtimes)) or "none at all"
             raise InvalidConfiguration(f"this node cannot run {task.executable_type!r} executables; it runs {known}")
-        fetch = partial(self._artifacts.fetch, task.executable_uri, checksum_sha256=task.executable_checksum)
-        named = Artifact(fetch, task.executable_uri, task.executable_name, task.config, task.executable_type)
+        sha256 = task.executable_checksum
+        fetch = partial(self._artifacts.fetch, task.executable_uri, checksum_sha256=sha256)
+        named = Artifact(
+            fetch, task.executable_uri, task.executable_name, task.config, task.executable_type, sha256=sha256
+        )
         return runtime.prepare(named)
 
     def release(self, lease: Lease) -> None:

@@ -14,6 +14,7 @@ from spear.projections import tasks as views
 from spear.projections.instances import lives_elsewhere
 from spear.projections.reader import Reader
 from spear.projections.tasks import TaskRow
+from spear.protocols.image import image_of
 from spear.services.unit import Unit, as_uuid, retrying
 
 _REMEMBERED = 4096
@@ -27,6 +28,7 @@ _CEILINGS = {  # the config keys of a task's limits, with the most that each may
     "limits.concurrency": 1024,
 }
 CPU_CORES, MEMORY_MB = "resources.cpu_cores", "resources.memory_mb"  # the config keys of what a task needs of a node
+CONTAINER_NETWORK = "container.network"  # the config key that lets a task's containers use the engine's default network
 _NEEDS = {
     CPU_CORES: (re.compile(r"(?=.*[1-9])[0-9]{1,4}(\.[0-9]{1,3})?"), "a number from 0.001 to 9999.999"),
     MEMORY_MB: (re.compile(r"[1-9][0-9]{0,7}"), "a whole number from 1 to 99999999"),
@@ -58,6 +60,8 @@ def _check_executable(executable: Executable) -> None:
     if executable["type"] == ExecutableType.WASM and not _ADDRESS.fullmatch(executable["uri"]):
         expected = "an address such as sms+file://<id>, https://<host>/<path>, s3:// or minio://"
         raise Invalid.field("executable.uri", executable["uri"], expected)
+    if executable["type"] == ExecutableType.CONTAINER:
+        image_of(executable["uri"])
 
 
 def is_url(endpoint: str) -> bool:
@@ -223,18 +227,27 @@ class Tasks:
 
 
 def check_limits(config: dict[str, str]) -> None:
-    """Raise `Invalid` for a limit or a need that is no number within its bounds."""
+    """Raise `Invalid` for a limit or a need that is no number within its bounds, and for what no container knows."""
     for key in config:
         if key.startswith("limits."):
             _limit(config, key)
         elif key.startswith("resources."):
             _check_need(config, key)
+        elif key.startswith("container."):
+            _check_container(config, key)
 
 
 def _check_need(config: dict[str, str], key: str) -> None:
     form, expected = _NEEDS.get(key, (None, f"one of {', '.join(_NEEDS)}"))
     if form is None or not form.fullmatch(config[key]):
         raise Invalid.field(f"config.{key}", config[key], expected)
+
+
+def _check_container(config: dict[str, str], key: str) -> None:
+    if key != CONTAINER_NETWORK:
+        raise Invalid.field(f"config.{key}", config[key], f"one of {CONTAINER_NETWORK}")
+    if config[key] not in ("true", "false"):
+        raise Invalid.field(f"config.{key}", config[key], "true or false")
 
 
 def needs_of(config: dict[str, str]) -> tuple[float, float]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spear.ports import Artifact, Stream
+from tests.engine import SHELL
 
 BUILD = Path(__file__).resolve().parents[2] / "samples" / "build"
 
@@ -30,6 +31,7 @@ class Programs:
     crash_code: int | None = 132
     environment: tuple[str, ...] = ()  # beside what the spec says
     last: Callable[[str], str] = lambda action: "running"
+    own_time_s: float = 0.0  # what an engine of its own may take to start and to end a program
 
 
 SCRIPTS = {
@@ -49,6 +51,13 @@ SCRIPTS = {
     "log_flood": "exec yes 'more and more and more' >&2",
 }
 
+_OWN = "PATH=*|HOSTNAME=*|HOME=*|PWD=*|OLDPWD=*|SHLVL=*|_=*"  # what the engine and its shell set themselves
+IN_A_CONTAINER = SCRIPTS | {
+    "env_args": f"""for one in "$0" "$@"; do echo "argument $one"; done
+        env | while read -r one; do case "$one" in {_OWN}) ;; *) echo "environment $one";; esac; done""",
+    "grow": '[ "$1" = survive ] || exec dd if=/dev/zero of=/dev/null bs=64M; dd if=/dev/zero of=/dev/null bs=64M; echo survived',
+}
+
 PROGRAMS = {
     "wasm": Programs(
         named=lambda name: (artifact((BUILD / f"{name}.wasm").read_bytes()), ()),
@@ -64,5 +73,14 @@ PROGRAMS = {
         broken=artifact(b"", uri="no-such-command", kind="process"),
         why_broken="got 'no-such-command', expected a command that is on this node",
         environment=("environment PWD=/tmp",),
+    ),
+    "container": Programs(
+        named=lambda name: (
+            artifact(b"", uri=f"docker://{SHELL}", kind="container"),
+            ("-c", IN_A_CONTAINER[name], "agent"),
+        ),
+        broken=artifact(b"", uri="docker://no/such-image:1", kind="container"),
+        why_broken="has no image no/such-image:1",
+        own_time_s=2.0,
     ),
 }

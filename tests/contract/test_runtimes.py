@@ -16,7 +16,9 @@ from spear.adapters.system import SystemClock
 from spear.config import load
 from spear.errors import InvalidConfiguration, Unavailable
 from spear.ports import End, Instance, Level, Limits, Run, RunSpec, Runtime, Stream
+from tests.conftest import native_threads, nothing_new, open_files
 from tests.contract._programs import PROGRAMS
+from tests.engine import Engine, skip_without_an_engine
 
 KINDS = list({make: kind for kind, make in reversed(RUNTIMES.items())}.values())[::-1]  # one for each runtime
 STOP_S = 0.2 + 0.3  # the promise and slack for a busy machine
@@ -39,9 +41,10 @@ class Lines:
 class Kit:
     """One runtime with its programs."""
 
-    def __init__(self, kind: str, cache: Path, bell: HubBell) -> None:
+    def __init__(self, kind: str, cache: Path, bell: HubBell, host: str) -> None:
         self.programs = PROGRAMS[kind]
-        config = load((), environ={"SMS_DATA_DIR": str(cache), "SMS_EXECUTIONS_MAX_CONCURRENT": "8"}, home=cache)
+        environ = {"SMS_DATA_DIR": str(cache), "SMS_EXECUTIONS_MAX_CONCURRENT": "8", "SMS_CONTAINERS_HOST": host}
+        config = load((), environ=environ, home=cache)
         self.runtime: Runtime = RUNTIMES[kind](RuntimeConfig.of(kind, config), clock=SystemClock(), bell=bell)
 
     def prepare(self, program: str) -> Instance:
@@ -55,12 +58,19 @@ class Kit:
         return self.prepare(program).start(self.spec(program, *args, data=data, **limits), log or Lines())
 
 
-def made(kind: str, cache: Path, bell: HubBell) -> Kit:
+def made(kind: str, cache: Path, bell: HubBell, host: str) -> Kit:
     """A runtime of this kind; skips where the machine cannot have one."""
     try:
-        return Kit(kind, cache, bell)
+        return Kit(kind, cache, bell, host)
     except Unavailable as error:
         pytest.skip(f"{kind}: {error.message}")
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    skip_without_an_engine()
+    with Engine() as running:
+        yield running
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -69,17 +79,16 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> None:
     with HubBell() as bell:
         for kind in KINDS:
             with suppress(Unavailable):
-                kit = Kit(kind, tmp_path_factory.mktemp("warm"), bell)
+                kit = Kit(kind, tmp_path_factory.mktemp("warm"), bell, "")
                 kit.start("hello").result()
                 kit.runtime.close()
 
 
 @pytest.fixture(params=KINDS)
-def kit(
-    request: pytest.FixtureRequest, tmp_path: Path, no_leaked_threads: None, no_leaked_files: None
-) -> Iterator[Kit]:
-    with HubBell() as bell:
-        kit = made(request.param, tmp_path / "cache", bell)
+def kit(request: pytest.FixtureRequest, tmp_path: Path, warm: None) -> Iterator[Kit]:
+    host = request.getfixturevalue("engine").host if request.param == "container" else ""
+    with HubBell() as bell, nothing_new(native_threads), nothing_new(open_files):
+        kit = made(request.param, tmp_path / "cache", bell, host)
         yield kit
         kit.runtime.close()
 
@@ -138,7 +147,7 @@ def test_a_crash_is_a_failure_with_its_kind(kit: Kit) -> None:
 def test_the_wall_time_limit_ends_it_and_is_named(kit: Kit, program: str, args: tuple[str, ...], action: str) -> None:
     began, action = time.monotonic(), kit.programs.last(action)
     outcome = kit.start(program, *args, wall_ms=300).result()
-    assert time.monotonic() - began < 0.3 + STOP_S
+    assert time.monotonic() - began < 0.3 + STOP_S + kit.programs.own_time_s
     assert (outcome.end, outcome.reason, outcome.last_action) == (End.TIMEOUT, "wall_time", action)
     assert "300 ms" in outcome.error
     assert action in outcome.error
@@ -148,7 +157,7 @@ def test_the_wall_time_limit_ends_it_and_is_named(kit: Kit, program: str, args: 
 def test_stop_ends_it_within_200_ms_as_cancelled(kit: Kit, program: str, args: tuple[str, ...]) -> None:
     run = kit.start(program, *args)
     gevent.sleep(0.05)
-    assert seconds_to_stop(run) < STOP_S
+    assert seconds_to_stop(run) < STOP_S + kit.programs.own_time_s
     outcome = run.result()
     assert (outcome.end, outcome.reason) == (End.CANCELLED, "terminated")
     assert "enough" in outcome.error
@@ -217,7 +226,7 @@ def test_more_runs_than_threads_wait_their_turn(kit: Kit) -> None:
 def test_a_run_that_still_waits_for_a_thread_can_be_stopped(kit: Kit) -> None:
     running = [kit.start("sleep") for _ in range(8)]
     waiting = kit.start("hello")
-    assert seconds_to_stop(waiting) < STOP_S
+    assert seconds_to_stop(waiting) < STOP_S + kit.programs.own_time_s
     assert waiting.result().end is End.CANCELLED
     for run in running:
         run.stop("done")

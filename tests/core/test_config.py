@@ -69,6 +69,8 @@ def other(key: Key) -> Value:
         "URL": "http://localhost:1",
     }
     texts["ORIGINS"] = "https://n"
+    texts["SOCKET"] = "unix:///n"
+    texts["WHEN"] = "missing"
     return texts.get(key.kind.metavar) or ("sqlite" if key.name == "database.db_type" else "rocksdb")
 
 
@@ -572,3 +574,13 @@ def test_a_bad_backend_is_refused_and_its_secrets_are_not_repeated(
 def test_backends_in_the_environment_that_are_no_json_are_refused(text: str) -> None:
     complaint = "environment SPEARLET_LLM_BACKENDS: spearlet.llm.backends: expected a list of tables, as JSON"
     assert refused(environ={"SPEARLET_LLM_BACKENDS": text}) == complaint
+
+
+@pytest.mark.parametrize("host", ["/var/run/docker.sock", "unix://run/docker.sock", "tcp://127.0.0.1:2375", "unix://"])
+def test_an_engine_is_a_socket_of_this_machine(host):
+    assert "containers.host: got" in refused(environ={"SMS_CONTAINERS_HOST": host})
+
+
+def test_an_engine_may_be_none():
+    assert told(environ={"SMS_CONTAINERS_HOST": ""}).containers.host is None
+    assert str(told(environ={"SMS_CONTAINERS_HOST": "unix:///run/x.sock"}).containers.host) == "/run/x.sock"

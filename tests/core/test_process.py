@@ -87,7 +87,8 @@ class Kit:
 
 def configured(folder: Path, **more: str) -> Config:
     named = {f"SMS_{name}": value for name, value in more.items()}
-    environ = {"SMS_DATA_DIR": str(folder / "data"), "SMS_EXECUTIONS_MAX_CONCURRENT": "50", **named}
+    alone = {"SMS_EXECUTIONS_MAX_CONCURRENT": "50", "SMS_CONTAINERS_HOST": ""}
+    environ = {"SMS_DATA_DIR": str(folder / "data"), **alone, **named}
     return load((), environ=environ, home=folder)
 
 
@@ -569,7 +570,7 @@ def test_where_the_sandbox_does_not_work_no_process_runs_and_the_log_says_why(
     with HubBell() as bell, caplog.at_level(logging.INFO):
         assert made(configured(tmp_path), bell) == {"wasm"}
         assert made(configured(tmp_path, PROCESSES_SANDBOX="none"), bell) == {"wasm", "process", "binary", "script"}
-    told = [line for line in caplog.messages if "this node runs no" in line]
+    told = [line for line in caplog.messages if "this node runs no process" in line]
     why = "the sandbox does not work here: No permissions to create a new namespace"
     assert told == [f"this node runs no process, binary, script executables: {why}"]
 

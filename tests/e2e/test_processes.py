@@ -143,7 +143,7 @@ def test_in_a_fleet_a_process_runs_where_its_type_is_offered(tmp_path: Path) -> 
     with (
         Server(tmp_path / "sms", role="sms") as sms,
         member(tmp_path, sms, "modules", "[executions]\nruntimes = 'wasm'\n") as modules,
-        member(tmp_path, sms, "anything", "") as anything,
+        member(tmp_path, sms, "anything", "[containers]\nhost = ''\n") as anything,
     ):
         with_processes(sms)
         assert sorted(runtimes(sms), key=len) == [{"wasm"}, {"wasm", "process", "binary", "script"}]

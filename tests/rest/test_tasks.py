@@ -100,6 +100,11 @@ def test_two_tasks_cannot_own_one_endpoint_until_the_first_is_gone(server: Serve
         ({"config": {"resources.memory_mb": "1.5"}}, "config.resources.memory_mb: got '1.5', expected a whole number"),
         ({"config": {"resources.gpus": "1"}}, "config.resources.gpus: got '1', expected one of resources.cpu_cores"),
         ({"config": {"limits.spoons": "1"}}, "config.limits.spoons: got '1', expected one of limits.wall_ms"),
+        ({"config": {"container.network": "yes"}}, "config.container.network: got 'yes', expected true or false"),
+        (
+            {"config": {"container.root": "true"}},
+            "config.container.root: got 'true', expected one of container.network",
+        ),
     ],
 )
 def test_a_bad_field_is_named_with_its_value_and_what_was_expected(server: Server, change: dict, words: str) -> None:
@@ -110,6 +115,12 @@ def test_a_bad_field_is_named_with_its_value_and_what_was_expected(server: Serve
 def test_a_module_that_lies_nowhere_is_refused_when_it_is_registered(server: Server, uri: str) -> None:
     body = {**LEAST, "executable": {"type": "wasm", "uri": uri}}
     refused(server.post("/api/v1/tasks", json=body), 422, "INVALID_ARGUMENT", "executable.uri", "sms+file://<id>")
+
+
+@pytest.mark.parametrize("uri", ["", "docker://", "https://h/image", "A Name"])
+def test_an_image_that_no_engine_would_take_is_refused_when_it_is_registered(server: Server, uri: str) -> None:
+    body = {**LEAST, "executable": {"type": "container", "uri": uri}}
+    refused(server.post("/api/v1/tasks", json=body), 422, "INVALID_ARGUMENT", "executable.uri", "docker://NAME:TAG")
 
 
 @pytest.mark.parametrize("uri", ["SMSFILE://x", "sms+file:///x", "https://h/x", "s3://b/k", "minio://b/k"])

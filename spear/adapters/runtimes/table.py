@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from spear.adapters.runtimes.container import ContainerRuntime
 from spear.adapters.runtimes.process import ProcessRuntime
 from spear.adapters.runtimes.wasm import WasmRuntime
 from spear.ports import Runtime
@@ -11,4 +12,5 @@ RUNTIMES: dict[str, Callable[..., Runtime]] = {
     "process": ProcessRuntime.configured,
     "binary": ProcessRuntime.configured,
     "script": ProcessRuntime.configured,
+    "container": ContainerRuntime.configured,
 }

@@ -59,7 +59,7 @@ def takes_program(parser: ArgumentParser) -> None:
         "program",
         nargs=REMAINDER,
         metavar="PROGRAM [ARG ...]",
-        help="a .wasm file, an address, a path to a program or script, or a command",
+        help="a .wasm file, an address (docker://NAME for an image), a path to a program or script, or a command",
     )
 
 
@@ -108,6 +108,8 @@ def submit(server: Server, args: Namespace, program: str, *, arguments: list[str
 
 
 def _executable(server: Server, program: str) -> tuple[dict[str, str], str]:
+    if program.startswith("docker://"):
+        return {"type": "container", "uri": program}, ""
     if "://" in program:
         return {"type": "wasm", "uri": program}, ""
     kind = _kind(program)
