@@ -357,12 +357,13 @@ def _sms(base: Foundation, config: Config, stack: ExitStack) -> SmsClient | None
 
 
 def _artifacts(config: Config, files: Files) -> SmsFiles:
-    kept_by = Buckets(config.s3_endpoint, config.aws) if config.s3_endpoint else None
-    if config.spearlet.connect:
-        token, tls = shown_to_sms(config)
-        kept = Kept(config.data_dir / "cache" / "artifacts", most_bytes=config.spearlet.max_cache_size_mb * 2**20)
-        return SmsFiles(str(config.spearlet.sms_http_addr), kept=kept, token=token, tls=tls, bucket_store=kept_by)
-    return SmsFiles(str(config.http_addr), local=files.open, own_addr=str(config.http_addr), bucket_store=kept_by)
+    own, buckets = str(config.http_addr), Buckets(config.s3_endpoint, config.aws) if config.s3_endpoint else None
+    fetching = partial(SmsFiles, local=files.open, own_addr=own, bucket_store=buckets)
+    if not config.spearlet.connect:
+        return fetching(own)
+    token, tls = shown_to_sms(config)
+    kept = Kept(config.data_dir / "cache" / "artifacts", most_bytes=config.spearlet.max_cache_size_mb * 2**20)
+    return fetching(str(config.spearlet.sms_http_addr), kept=kept, token=token, tls=tls)
 
 
 def _start_role(platform: Platform, base: Foundation, running: Loops, node: OwnNode, client: SmsClient | None) -> None:

@@ -16,7 +16,7 @@ import pytest
 from spear.adapters.storage.artifacts import FileRef, SmsFiles, parse_uri
 from spear.adapters.storage.blobs import FileBlobStore
 from spear.adapters.threads import InlineThreads
-from spear.errors import InvalidConfiguration, Unavailable
+from spear.errors import InvalidConfiguration, NotFound, Unavailable
 
 ID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 PATH = f"/api/v1/files/{ID}"
@@ -189,6 +189,18 @@ def test_a_process_that_is_the_sms_reads_its_own_files(own, no_leaked_files):
     files = SmsFiles("127.0.0.1:1", local=own, own_addr="127.0.0.1:2")
     assert files.fetch(f"sms+file://{ID}")[0] == b"own"
     assert files.fetch(f"sms+file://127.0.0.1:2/{ID}")[0] == b"own"
+
+
+def test_what_a_linked_process_lacks_comes_from_its_sms(gateway, own):
+    def nothing(file_id):
+        raise NotFound.noun("file", file_id)
+
+    files = SmsFiles(gateway, local=own, own_addr="127.0.0.1:2")
+    assert files.fetch(f"sms+file://{ID}")[0] == b"own"
+    assert files.fetch(f"sms+file://{gateway}/{ID}")[0] == CONTENT
+    assert SmsFiles(gateway, local=nothing, own_addr="127.0.0.1:2").fetch(f"sms+file://{ID}")[0] == CONTENT
+    with pytest.raises(InvalidConfiguration, match=f"{ID} not found"):
+        SmsFiles(gateway, local=nothing, own_addr="127.0.0.1:2").fetch(f"sms+file://127.0.0.1:2/{ID}")
 
 
 def test_the_token_is_shown_to_the_configured_sms_and_to_nobody_else(monkeypatch):

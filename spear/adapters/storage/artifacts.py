@@ -4,7 +4,7 @@ import hashlib
 import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
@@ -60,15 +60,6 @@ def _bad(uri: str, expected: str) -> InvalidConfiguration:
 
 
 @contextmanager
-def _local_file(local: LocalFiles, file_id: str) -> Iterator[BinaryIO]:
-    try:
-        with local(file_id) as file:
-            yield file
-    except NotFound:
-        raise InvalidConfiguration(f"file {file_id} not found") from None
-
-
-@contextmanager
 def _get(
     connection: HTTPConnection, path: str, *, name: str, shown: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[BinaryIO]:
@@ -92,7 +83,7 @@ def _accept(response: HTTPResponse, what: str) -> None:
 
 
 class SmsFiles:
-    """Executables by URI; short file URIs come from `local` when this process is the SMS, else from `sms_http_addr`.
+    """Executables by URI; short file URIs are looked for in `local`, then at `sms_http_addr` if it is another's.
 
     What comes from another SMS is kept in `kept`.
     That address alone is shown `token`, and spoken to over `tls` if that is given.
@@ -146,9 +137,22 @@ class SmsFiles:
             return self._bucket(uri)
         raise _bad(uri, "sms+file://, smsfile://, https://, s3:// or minio://")
 
-    def _sms_file(self, ref: FileRef, sha256: str) -> AbstractContextManager[BinaryIO]:
-        if self._local and ref.host_port in (None, self._own_addr):
-            return _local_file(self._local, ref.file_id)
+    @contextmanager
+    def _sms_file(self, ref: FileRef, sha256: str) -> Iterator[BinaryIO]:
+        with ExitStack() as stack:
+            yield self._own_file(ref, stack) or self._far_file(ref, sha256)
+
+    def _own_file(self, ref: FileRef, stack: ExitStack) -> BinaryIO | None:
+        if self._local is None or ref.host_port not in (None, self._own_addr):
+            return None
+        try:
+            return stack.enter_context(self._local(ref.file_id))
+        except NotFound:
+            if (ref.host_port or self._sms_http_addr) == self._own_addr:
+                raise InvalidConfiguration(f"file {ref.file_id} not found") from None
+            return None
+
+    def _far_file(self, ref: FileRef, sha256: str) -> BinaryIO:
         host_port = ref.host_port or self._sms_http_addr
         if not host_port:
             raise InvalidConfiguration(f"file {ref.file_id}: no SMS is configured to get it from")
