@@ -9,6 +9,8 @@ from typing import BinaryIO, Protocol
 from spear.domain.node import OutcomeClass
 from spear.ports import Outcome, StreamLink
 
+NO_TASK = "TASK_NOT_FOUND"  # the code of a node that does not know the task, nor its SMS
+
 
 @dataclass(frozen=True, slots=True)
 class NodeAddress:

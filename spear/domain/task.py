@@ -76,6 +76,18 @@ class Task(Aggregate):
         config: dict[str, str]
         executable: Executable
 
+    class TaskRegisteredAgain(Aggregate.Event):
+        name: str
+        description: str
+        priority: str
+        node_uuid: str
+        endpoint: str
+        version: str
+        capabilities: list[str]
+        metadata: dict[str, str]
+        config: dict[str, str]
+        executable: Executable
+
     class TaskUpdated(Aggregate.Event):
         description: str
         priority: str
@@ -112,6 +124,26 @@ class Task(Aggregate):
         self.task_version, self.capabilities = version, capabilities
         self.status = TaskStatus.REGISTERED
         self.unregistered = False
+
+    def register_again(
+        self,
+        *,
+        name: str,
+        description: str,
+        priority: str,
+        node_uuid: str,
+        endpoint: str,
+        version: str,
+        capabilities: list[str],
+        metadata: dict[str, str],
+        config: dict[str, str],
+        executable: Executable,
+    ) -> None:
+        """The task is back as it is described; one that never went records nothing."""
+        if self.unregistered:
+            self._registered_again(
+                name, description, priority, node_uuid, endpoint, version, capabilities, metadata, config, executable
+            )
 
     def update(
         self,
@@ -173,6 +205,27 @@ class Task(Aggregate):
     def _check_present(self) -> None:
         if self.unregistered:
             raise NotFound.noun("task", self.id)
+
+    @event(TaskRegisteredAgain)
+    def _registered_again(
+        self,
+        name: str,
+        description: str,
+        priority: str,
+        node_uuid: str,
+        endpoint: str,
+        version: str,
+        capabilities: list[str],
+        metadata: dict[str, str],
+        config: dict[str, str],
+        executable: Executable,
+    ) -> None:
+        self.name, self.endpoint, self.node_uuid = name, endpoint, node_uuid
+        self.description, self.priority, self.metadata, self.config = description, priority, metadata, config
+        self.executable = executable
+        self.task_version, self.capabilities = version, capabilities
+        self.status = TaskStatus.REGISTERED
+        self.unregistered = False
 
     @event(TaskUpdated)
     def _updated(self, description: str, priority: str, metadata: dict[str, str], config: dict[str, str]) -> None:

@@ -66,7 +66,7 @@ TASK_RESULTS = Table("task_results", TaskResultRow)
 ENDPOINTS = Table("endpoints", EndpointRow)
 
 
-def _created(sheets: Sheets, fact: Recorded, e: Task.TaskCreated) -> None:
+def _created(sheets: Sheets, fact: Recorded, e: Task.TaskCreated | Task.TaskRegisteredAgain) -> None:
     x = e.executable
     row = TaskRow(
         fact.originator_id, fact.position, e.name, e.description, TaskStatus.REGISTERED.value, e.priority, e.node_uuid,
@@ -174,6 +174,7 @@ def result_metadata(row: TaskResultRow) -> dict[str, str]:
 
 FOLDS = {
     Task.TaskCreated: _created,
+    Task.TaskRegisteredAgain: _created,
     Task.TaskUpdated: _updated,
     Task.TaskActivated: _activated,
     Task.TaskDeactivated: _deactivated,

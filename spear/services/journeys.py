@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from spear.domain.execution import Execution
 from spear.domain.node import OutcomeClass
-from spear.errands import Answer, Arrival, Declined, Errand, NodeAddress, RemoteNodes
+from spear.domain.task import Task
+from spear.errands import NO_TASK, Answer, Arrival, Declined, Errand, NodeAddress, RemoteNodes
 from spear.errors import Unavailable
 from spear.events.record import Origin
 from spear.ports import Bell, End, Limits, Outcome, Ticket
@@ -16,7 +17,7 @@ from spear.scheduling.spillback import SPILLING, Move, Patience, move
 from spear.services.endings import OUTPUT_CONTENT_TYPE
 from spear.services.placements import NO_NODE, Choice
 from spear.services.tasks import limits_of
-from spear.services.unit import Unit, retrying
+from spear.services.unit import Unit, as_uuid, retrying
 
 _GRACE_S = 10.0
 _LOOK_S = 1.0
@@ -211,6 +212,8 @@ class Journeys:
         return self._nodes.invoke(node, forward.errand, timeout_s=patience.limit_s)
 
     def _declined(self, forward: Forward, told: Declined, patience: Patience) -> Answer | None:
+        if told.code == NO_TASK and self._unregistered(forward.task.task_id):
+            told = replace(told, outcome=OutcomeClass.REJECTED)  # no fault of the node, and no other one has it
         if not forward.doubt:
             self._guide.report(forward.origin, forward.node_uuid, forward.errand, told.outcome, told.text)
         match move(told, doubt=forward.doubt, hops=forward.hops):
@@ -229,6 +232,10 @@ class Journeys:
             case Move.END:
                 return Answer(Outcome(End.FAILED, error=told.text, reason="start", code=told.code))
         return None
+
+    def _unregistered(self, task_id: str) -> bool:
+        task = self._unit.load(Task, as_uuid("task", task_id))
+        return task is None or task.unregistered
 
     def _spill(self, forward: Forward, told: Declined) -> None:
         def spill(execution: Execution) -> None:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from spear.domain.task import Endpoint, Executable, ExecutableType, Task, TaskStatus
-from spear.errors import Conflict, Invalid, NotFound
+from spear.errors import AlreadyExists, Invalid, NotFound
 from spear.events.record import Committed, Origin
 from spear.ports import Ids, Limits, TaskSource
 from spear.projections import tasks as views
@@ -132,10 +132,21 @@ class Tasks:
         return self._taken_over(origin, *found)
 
     def _taken_over(self, origin: Origin, task_id: str, described: dict[str, Any]) -> TaskRow:
+        """As it is described there, also when it was dropped here; a name that another task has here stays with that one."""
         ident = as_uuid("task", task_id)
-        task = Task(id=ident, **described)
-        with suppress(Conflict):  # whoever asks at the same moment takes it over as well
-            self._unit.save(origin, task, *self._claim(task.endpoint, ident))
+
+        def attempt() -> None:
+            task = self._unit.load(Task, ident)
+            if task is None:
+                task = Task(id=ident, **described)
+            else:
+                task.register_again(**described)
+            changed: list[Task | Endpoint] = [task]
+            with suppress(AlreadyExists):
+                changed += self._claim(task.endpoint, ident)
+            self._unit.save(origin, *changed)
+
+        retrying(attempt)
         return self.get(task_id)
 
     def refresh(self, origin: Origin, task_id: str) -> bool:

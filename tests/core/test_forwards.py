@@ -19,6 +19,7 @@ LOST_REQUEST = Declined(Arrival.UNKNOWN, OutcomeClass.UNAVAILABLE, "the connecti
 LOST_ANSWER = Declined(Arrival.UNKNOWN, OutcomeClass.TIMEOUT, "no answer in time")
 UNSENT = Declined(Arrival.UNSENT, OutcomeClass.UNAVAILABLE, "failed to connect")
 FULL = Declined(Arrival.REFUSED, OutcomeClass.OVERLOADED, "the queue is full", "OVERLOADED")
+GONE = Declined(Arrival.REFUSED, OutcomeClass.UNAVAILABLE, "task x not found", "TASK_NOT_FOUND")
 BAD = Declined(Arrival.REFUSED, OutcomeClass.BAD_REQUEST, "no such field", "INVALID_ARGUMENT")
 
 
@@ -106,7 +107,7 @@ def test_it_is_requested_placed_started_and_ended_once_with_its_output(here, the
     assert idle(here)
 
 
-@pytest.mark.parametrize("trouble", [FULL, UNSENT])
+@pytest.mark.parametrize("trouble", [FULL, UNSENT, GONE])
 def test_it_spills_to_the_next_node_and_each_hop_is_recorded_and_punished(here, there, trouble):
     best, other = best_first(here)
     there.troubles[best].append(trouble)
@@ -165,6 +166,20 @@ def test_a_failed_agent_is_a_result_and_goes_nowhere_else(here, there, outcome, 
     row = run(here)
     assert (row.status, ran_on(there)) == (status, [best])
     assert not here.placements.failing(best)
+
+
+def test_a_task_that_is_gone_everywhere_ends_it_and_no_node_is_blamed(here, there):
+    best, other = best_first(here)
+    task = here.task()
+
+    def invoke(node, errand, *, timeout_s):
+        here.tasks.unregister(ORIGIN, task.task_id, "gone meanwhile")
+        return GONE
+
+    there.invoke = invoke
+    _, outcome = here.executions.request(ORIGIN, task, Call())
+    assert (outcome.end, outcome.code) == (End.FAILED, "TASK_NOT_FOUND")
+    assert [here.placements.failing(uuid) for uuid in (best, other)] == [False, False]
 
 
 def test_a_bad_request_ends_it_at_once(here, there):

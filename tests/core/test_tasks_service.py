@@ -1,8 +1,12 @@
 """Tasks: an endpoint has one owner, whoever asks at the same time."""
 
+from uuid import uuid4
+
 import pytest
 
+from spear.adapters.system import SystemIds
 from spear.errors import AlreadyExists, NotFound
+from spear.services.tasks import Tasks
 from tests.core._node import ORIGIN, WASM, joined, node
 
 
@@ -61,3 +65,50 @@ def test_what_is_behind_an_endpoint_is_what_was_recorded_last(here):
     here.spawn(here.tasks.unregister, ORIGIN, task_id, "gone").get()
     with pytest.raises(NotFound):
         here.tasks.at_endpoint("name")
+
+
+class Sms:
+    """Where tasks are described, by their ids."""
+
+    def __init__(self, **fields):
+        self.described = {
+            "name": "t", "endpoint": "name", "version": "1", "description": "", "priority": "normal", "node_uuid": "",
+            "capabilities": [], "metadata": {}, "config": {}, "executable": dict(WASM),
+        } | fields  # fmt: skip
+
+    def task(self, task_id):
+        return dict(self.described)
+
+
+def linked(here, **fields):
+    """The tasks of a node whose SMS describes every task so."""
+    return Tasks(here.unit, here.reader, ids=SystemIds(), source=Sms(**fields))
+
+
+def test_a_task_that_was_dropped_here_is_taken_over_again_as_it_is_now(here):
+    task_id = str(uuid4())
+    linked(here).obtain(ORIGIN, task_id)
+    here.tasks.unregister(ORIGIN, task_id, "gone")
+    found = linked(here, description="new").obtain(ORIGIN, task_id)
+    assert (found.task_id, found.description, found.status) == (task_id, "new", "registered")
+    assert here.tasks.at_endpoint("name") == found
+    assert here.names(task_id) == ["TaskCreated", "TaskUnregistered", "TaskRegisteredAgain"]
+
+
+def test_whoever_asks_at_the_same_moment_takes_it_over_once(here):
+    task_id, tasks = str(uuid4()), linked(here)
+    for _ in range(2):
+        callers = [here.spawn(tasks.obtain, ORIGIN, task_id) for _ in range(5)]
+        joined(callers)
+        assert {caller.value.task_id for caller in callers} == {task_id}
+        here.tasks.unregister(ORIGIN, task_id, "gone")
+    assert here.names(task_id) == ["TaskCreated", "TaskUnregistered", "TaskRegisteredAgain", "TaskUnregistered"]
+
+
+def test_a_task_that_is_taken_over_leaves_a_name_to_who_has_it_here(here):
+    own = register(here, "name").get()[0]
+    task_id = str(uuid4())
+    assert linked(here).obtain(ORIGIN, task_id).task_id == task_id
+    assert here.tasks.at_endpoint("name").task_id == own
+    here.tasks.unregister(ORIGIN, task_id, "gone")
+    assert here.tasks.at_endpoint("name").task_id == own

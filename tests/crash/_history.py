@@ -36,6 +36,7 @@ class World:
         self.nodes: list[Node] = [self.new_node()]
         self.gone: list[Node] = []
         self.tasks: list[Task] = [self.new_task()]
+        self.dropped: list[Task] = []
         self.instances: list[Instance] = [self.new_instance()]
         self.executions: list[Execution] = []
         self.objects: list[Object] = []
@@ -162,6 +163,18 @@ class World:
             lambda: task.activate("instance"),
             lambda: task.deactivate("idle"),
         ])()  # fmt: skip
+        events = task.collect_events()
+        return [*events, *self.take_over_again()] if events else []
+
+    def take_over_again(self) -> Events:
+        """Now and then a task that was dropped is taken over again, which nobody else uses."""
+        if not self.dropped or self.aside.random() < 0.5:
+            return []
+        task, executable = self.dropped.pop(), {**self.tasks[0].executable, "args": ["again"]}
+        task.register_again(
+            name="again", description="", priority="high", node_uuid="", endpoint="", version="2", capabilities=[],
+            metadata={"a": "b"}, config={}, executable=executable,
+        )  # fmt: skip
         return task.collect_events()
 
     def prepare(self) -> Events:
@@ -361,4 +374,6 @@ class World:
             return []
         thing = things.pop()
         end(thing)
+        if isinstance(thing, Task):
+            self.dropped.append(thing)
         return thing.collect_events()

@@ -26,12 +26,17 @@ from spear.services.platform import Platform
 IDLE_S = 15.0
 AFTER_EVENT = "x-after-event-id"
 NOUNS = ("task", "node", "instance", "execution")
-_KINDS = {"task.TaskCreated": "CREATE", "task.TaskUnregistered": "CANCEL"}
+_KINDS = {
+    "task.TaskCreated": "CREATE",
+    "task.TaskRegisteredAgain": "CREATE",
+    "task.TaskUnregistered": "CANCEL",
+}
 _OPS = {  # of tasks and nodes; what happens to instances and executions is an upsert
     "node.NodeRegistered": "CREATE",
     "node.NodeRegisteredAgain": "CREATE",
     "node.NodeDeleted": "DELETE",
     "task.TaskCreated": "CREATE",
+    "task.TaskRegisteredAgain": "CREATE",
     "task.TaskUnregistered": "DELETE",
 }
 _OBSERVED = (  # not among what the wire tells: told by nodes and runs themselves, in streams of their own

@@ -16,7 +16,7 @@ from spear.adapters.rpc.lines import line_to
 from spear.adapters.rpc.server import on_the_hub
 from spear.config import Address
 from spear.domain.node import OutcomeClass
-from spear.errands import Answer, Arrival, Declined, Errand, NodeAddress
+from spear.errands import NO_TASK, Answer, Arrival, Declined, Errand, NodeAddress
 from spear.errors import Unavailable
 from spear.ports import End, Outcome
 
@@ -46,6 +46,7 @@ _REFUSALS = {  # a node that says one of these does not have the execution
     "NODE_UNSUITABLE": OutcomeClass.UNAVAILABLE,
     "NODE_UNREACHABLE": OutcomeClass.UNAVAILABLE,
     "STOPPING": OutcomeClass.UNAVAILABLE,
+    NO_TASK: OutcomeClass.UNAVAILABLE,  # unless it is gone everywhere, which its sender knows
 }
 _CLASSES = {
     _Code.RESOURCE_EXHAUSTED: OutcomeClass.OVERLOADED,
