@@ -257,7 +257,7 @@ KEYS: tuple[Key, ...] = (
         env="SPEARLET_SMS_GRPC_ADDR", flags="--sms-addr --sms-grpc-addr",
         meaning="The SMS's gRPC; the flag connects at start, and exits if that fails."),
     Key("spearlet.sms_http_addr", "spearlet.sms_http_addr", ADDRESS, "127.0.0.1:8080",
-        env="SPEARLET_SMS_HTTP_ADDR", meaning="The SMS's HTTP, where files of executables come from."),
+        env="SPEARLET_SMS_HTTP_ADDR", meaning="The SMS's HTTP, which keeps tasks, files of executables and nodes."),
     Key("spearlet.sms_token_path", "spearlet.sms_token_path", PATH_OR_NONE, "",
         env="SPEARLET_SMS_TOKEN_PATH", meaning="A file with the token that the SMS asks for; the token itself may be in the environment, SPEARLET_SMS_TOKEN."),
     Key("spearlet.sms_ca_path", "spearlet.sms_ca_path", PATH_OR_NONE, "",

@@ -20,6 +20,7 @@ from spear.adapters.hub import HubBell
 from spear.adapters.rest.app import make_app
 from spear.adapters.rest.dialing import NodeStreams
 from spear.adapters.rest.guard import Guard, Login
+from spear.adapters.rest.passing import HERE
 from spear.adapters.rest.server import OPEN, HttpServer, Wsgi
 from spear.adapters.rpc.access import Access
 from spear.adapters.rpc.app import make_services
@@ -47,7 +48,15 @@ from spear.reactors.doorkeeper import Doorkeeper
 from spear.reactors.janitor import Collector, Snapshotter
 from spear.reactors.reporter import OwnLog, Reporter
 from spear.roles import member, sms, spearlet, standby
-from spear.roles.doors import holders_of, is_open, passes_of, refuse_to_shut_everybody_out, shown_to_nodes, shown_to_sms
+from spear.roles.doors import (
+    holders_of,
+    is_open,
+    passes_of,
+    refuse_to_shut_everybody_out,
+    shown_to_nodes,
+    shown_to_sms,
+    sms_door,
+)  # fmt: skip
 from spear.roles.loops import Loops, loops
 from spear.roles.models import models_for
 from spear.roles.runtimes import made_for
@@ -118,7 +127,7 @@ def serving(config: Config, *, failed: Callable[[str], None], progress: Progress
         stack.callback(spearlet.wind_down, platform)
         rpc.serve(make_services(platform), Access(platform.tokens, open_door=is_open(config, config.grpc_addr)))
         stack.callback(rpc.stop_accepting)
-        app = make_app(platform)
+        app = make_app(platform, sms_door(config))
         _serve(listener, app, config, config.http_addr)
         door.serve(app, open_door=True)
         readers = doors.events_for(platform.tokens, open_door=is_open(config, config.bus_addr))
@@ -164,7 +173,7 @@ def _asked(app: Flask) -> Api:
     """REST as the admin asks it: in this process, but by nothing else than requests."""
 
     def ask(path: str, query: Mapping[str, str | int]) -> tuple[int, Any]:
-        answer = app.test_client().get(path, query_string=query, environ_overrides={OPEN: True})
+        answer = app.test_client().get(path, query_string=query, environ_overrides={OPEN: True, HERE: True})
         return answer.status_code, answer.json
 
     return ask

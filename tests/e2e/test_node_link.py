@@ -181,10 +181,10 @@ def test_what_changes_or_goes_at_the_sms_changes_or_goes_at_the_node(tmp_path: P
         sms.session.put(f"{sms.url}/api/v1/tasks/{task}", json={"config": {"limits.wall_ms": "100"}}, timeout=10)
         assert asked(node, task_id=task)["status"] == "timeout"
         sms.session.put(f"{sms.url}/api/v1/tasks/{task}", json={"config": {"limits.wall_ms": "200"}}, timeout=10)
-        eventually(lambda: node.get(f"/api/v1/tasks/{task}").json()["config"] == {"limits.wall_ms": "200"})
+        eventually(lambda: node.get(f"/api/v1/tasks/{task}?here=true").json()["config"] == {"limits.wall_ms": "200"})
         assert "200 ms" in asked(node, task_id=task)["error"]["message"]
         assert sms.session.delete(f"{sms.url}/api/v1/tasks/{task}", timeout=10).status_code in (200, 204)
-        eventually(lambda: node.get(f"/api/v1/tasks/{task}").status_code == 404)
+        eventually(lambda: node.get(f"/api/v1/tasks/{task}?here=true").status_code == 404)
         assert asked(node, task_id=task)["code"] == 404
 
 
@@ -196,13 +196,13 @@ def test_what_changed_while_the_node_was_away_is_learned_when_it_is_back(tmp_pat
         node.kill()
         sms.session.delete(f"{sms.url}/api/v1/tasks/{task}", timeout=10)
         node.start()
-        eventually(lambda: node.get(f"/api/v1/tasks/{task}").status_code == 404)
+        eventually(lambda: node.get(f"/api/v1/tasks/{task}?here=true").status_code == 404)
 
 
 def test_a_pinned_task_is_there_before_anybody_calls_it(tmp_path: Path, sms: Server) -> None:
     with near(tmp_path, sms) as node:
         body = {"name": "n", "version": "1", "node_uuid": identity(node)}
         task = sms.post("/api/v1/tasks", json=body).json()["task_id"]
-        eventually(lambda: node.get(f"/api/v1/tasks/{task}").status_code == 200)
+        eventually(lambda: node.get(f"/api/v1/tasks/{task}?here=true").status_code == 200)
         other = sms.register("hello")
-        assert node.get(f"/api/v1/tasks/{other}").status_code == 404
+        assert node.get(f"/api/v1/tasks/{other}?here=true").status_code == 404

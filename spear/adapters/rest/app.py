@@ -8,7 +8,7 @@ from flask import Flask, Request, Response
 from flask.json.provider import JSONProvider
 from werkzeug.routing import MapAdapter
 
-from spear.adapters.rest import access, docs, errors, gateway, rules
+from spear.adapters.rest import access, docs, errors, gateway, passing, rules
 from spear.adapters.rest.resources import (
     ai_models,
     backends,
@@ -58,8 +58,8 @@ class _App(Flask):
         return adapter
 
 
-def make_app(platform: Platform) -> Flask:
-    """The whole REST surface of one process."""
+def make_app(platform: Platform, sms: passing.SmsDoor | None = None) -> Flask:
+    """The whole REST surface of one process, of which an `sms` that it is linked to answers its part."""
     app = _App("spear", static_folder=None)
     app.json = _Json(app)
     app.url_map.strict_slashes = False
@@ -69,6 +69,8 @@ def make_app(platform: Platform) -> Flask:
     access.install(app, platform.tokens)
     if platform.following is not None:
         rules.refuse_writes(app, platform.following)
+    if sms is not None:
+        passing.install(app, sms, own=platform.config.http_addr, most=platform.config.max_upload_bytes)
     document = docs.Document(app)
     errors.install(app)  # after the document, which brings handlers of its own
     for resource in RESOURCES:

@@ -13,6 +13,8 @@ Runs AI agents; everything that happens is a fact in one log.
 
 Every answer carries `X-Request-Id`. A write answers with `X-Position`, the position of its fact in the log; a read with
 `?as_of=<position or RFC 3339 time>` looks at the world as it was then and answers with `X-As-Of`.
+A SPEARlet that is linked to an SMS passes on what is asked of tasks, files and nodes, unless with `?here=true`; a write there answers with
+`X-Sms-Position`, a position in the log of the SMS.
 Every error has one shape: `{"error": CODE, "message": text, "details": {...}}`. Unknown fields are ignored, except where a route says that it refuses them."""
 _PAGE = """\
 <!DOCTYPE html>

@@ -10,7 +10,7 @@ from spear.logs import correlation_id
 from spear.services.following import Following
 
 log = logging.getLogger("spear.http")
-_SHOWN = "X-Request-Id, X-Position, X-As-Of, X-Execution-Id, ETag, Retry-After, Content-Range, Content-Disposition"
+_SHOWN = "X-Request-Id, X-Position, X-Sms-Position, X-As-Of, X-Execution-Id, ETag, Retry-After, Content-Range, Content-Disposition"
 _BEGUN = "spear.begun"
 _READING = ("GET", "HEAD", "OPTIONS")
 FOREIGN = "spear.foreign"  # a page of an origin that nobody knows asks, without a token
