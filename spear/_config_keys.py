@@ -279,7 +279,7 @@ KEYS: tuple[Key, ...] = (
     Key("spearlet.sms_connect_timeout_ms", "spearlet.sms_connect_timeout_ms", MILLISECONDS, 15000,
         env="SPEARLET_SMS_CONNECT_TIMEOUT_MS", meaning="Milliseconds to wait for the SMS at the start."),
     Key("spearlet.sms_connect_retry_ms", "spearlet.sms_connect_retry_ms", MILLISECONDS, 500,
-        env="SPEARLET_SMS_CONNECT_RETRY_MS", meaning="Milliseconds until the first new attempt when the SMS does not answer; each further one waits twice as long."),
+        env="SPEARLET_SMS_CONNECT_RETRY_MS", meaning="Milliseconds between attempts to connect to the SMS (100 at least); what failed at a link that was lost waits twice as long each time."),
     Key("spearlet.reconnect_total_timeout_ms", "spearlet.reconnect_total_timeout_ms", MILLISECONDS, 300000,
         env="SPEARLET_RECONNECT_TOTAL_TIMEOUT_MS", meaning="Milliseconds to try again after a lost connection."),
 

@@ -48,15 +48,7 @@ from spear.reactors.doorkeeper import Doorkeeper
 from spear.reactors.janitor import Collector, Snapshotter
 from spear.reactors.reporter import OwnLog, Reporter
 from spear.roles import member, sms, spearlet, standby
-from spear.roles.doors import (
-    holders_of,
-    is_open,
-    passes_of,
-    refuse_to_shut_everybody_out,
-    shown_to_nodes,
-    shown_to_sms,
-    sms_door,
-)  # fmt: skip
+from spear.roles.doors import holders_of, is_open, passes_of, refuse_to_shut_everybody_out, shown_to_nodes, shown_to_sms
 from spear.roles.loops import Loops, loops
 from spear.roles.models import models_for
 from spear.roles.runtimes import made_for
@@ -127,7 +119,7 @@ def serving(config: Config, *, failed: Callable[[str], None], progress: Progress
         stack.callback(spearlet.wind_down, platform)
         rpc.serve(make_services(platform), Access(platform.tokens, open_door=is_open(config, config.grpc_addr)))
         stack.callback(rpc.stop_accepting)
-        app = make_app(platform, sms_door(config))
+        app = make_app(platform, member.sms_door(config))
         _serve(listener, app, config, config.http_addr)
         door.serve(app, open_door=True)
         readers = doors.events_for(platform.tokens, open_door=is_open(config, config.bus_addr))
@@ -356,7 +348,9 @@ def _sms(base: Foundation, config: Config, stack: ExitStack) -> SmsClient | None
     if token and tls is None and not config.spearlet.sms_grpc_addr.loopback:
         log.warning("the token for the SMS crosses the network unencrypted; set spearlet.sms_ca_path")
     pem, learn = pem_of(config.spearlet.sms), base.gate.learn
-    sms = SmsClient(config.spearlet.sms_grpc_addr, learn=learn, token=token, pem=pem)
+    sms = SmsClient(
+        config.spearlet.sms_grpc_addr, learn=learn, retry_ms=config.spearlet.sms_connect_retry_ms, token=token, pem=pem
+    )
     stack.callback(sms.close)
     try:
         sms.connect(config.spearlet.sms_connect_timeout_ms / 1000)

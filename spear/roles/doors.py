@@ -6,7 +6,6 @@ from secrets import token_bytes
 
 from spear.adapters.credentials import SECRET_BYTES, Pem, context_of, pem_of, secret_in, token_of
 from spear.adapters.rest.fetching import HttpObjects
-from spear.adapters.rest.passing import SmsDoor
 from spear.config import Address, Config, Role
 from spear.errands import Holders, NodeAddress
 from spear.ports import Clock
@@ -40,15 +39,6 @@ def shown_to_sms(config: Config) -> tuple[str, ssl.SSLContext | None]:
     """The token for the SMS, and how to encrypt; raises `StartupError` for files that are of no use."""
     shown = config.spearlet.sms
     return token_of(shown, "spearlet.sms_"), context_of(shown, "spearlet.sms_")
-
-
-def sms_door(config: Config) -> SmsDoor | None:
-    """Where what an SMS keeps is asked for; None for who is linked to none."""
-    if config.role is not Role.SPEARLET or not config.spearlet.connect:
-        return None
-    token, tls = shown_to_sms(config)
-    certified = config.spearlet.sms.cert_path is not None
-    return SmsDoor(config.spearlet.sms_http_addr, token=token, tls=tls, certified=certified)
 
 
 def shown_to_nodes(config: Config) -> tuple[Pem | None, ssl.SSLContext | None]:

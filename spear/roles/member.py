@@ -3,10 +3,11 @@
 import socket
 from collections.abc import Iterable
 
+from spear.adapters.rest.passing import SmsDoor
 from spear.adapters.rpc.headquarters import SmsHeadquarters
 from spear.adapters.rpc.sms import SmsClient
 from spear.adapters.system import cpu_cores, own_ip
-from spear.config import Config
+from spear.config import Config, Role
 from spear.errors import SpearError, StartupError
 from spear.ports import Bell, Threads
 from spear.reactors.follower import Follower
@@ -14,6 +15,7 @@ from spear.reactors.lines import LineSender
 from spear.reactors.reporter import Description, Reporter
 from spear.reactors.reports import Bookmark, ReportSender
 from spear.roles import spearlet
+from spear.roles.doors import shown_to_sms
 from spear.roles.loops import Loops
 from spear.services.platform import Platform
 
@@ -31,6 +33,15 @@ def described(config: Config, *, runtimes: Iterable[str]) -> Description:
             "cpu_cores": str(cpu_cores()),
         },
     )
+
+
+def sms_door(config: Config) -> SmsDoor | None:
+    """Where what an SMS keeps is asked for; None for who is linked to none."""
+    if config.role is not Role.SPEARLET or not config.spearlet.connect:
+        return None
+    token, tls = shown_to_sms(config)
+    certified = config.spearlet.sms.cert_path is not None
+    return SmsDoor(config.spearlet.sms_http_addr, token=token, tls=tls, certified=certified)
 
 
 def join(

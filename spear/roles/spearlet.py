@@ -81,11 +81,11 @@ def link(sms: Reporter, follower: Follower, sender: ReportSender, loops: Loops, 
 
 
 def _keep_known(sms: Reporter, config: Spearlet) -> None:
-    pauses, last_answer = _growing(config), monotonic()
+    pauses, last_answer = _pauses(config), monotonic()
     while True:
         try:
             sms.report()
-            pauses, last_answer = _growing(config), monotonic()
+            pauses, last_answer = _pauses(config), monotonic()
             gevent.sleep(config.heartbeat_interval)
         except SpearError as error:
             silent_ms = (monotonic() - last_answer) * 1000
@@ -96,7 +96,7 @@ def _keep_known(sms: Reporter, config: Spearlet) -> None:
 
 def _keep_following(follow: Callable[[], None], config: Spearlet) -> None:
     while True:
-        pauses = _growing(config)
+        pauses = _pauses(config)
         began = monotonic()
         while monotonic() - began < config.heartbeat_interval:  # one that followed for a while starts afresh
             try:
@@ -105,11 +105,16 @@ def _keep_following(follow: Callable[[], None], config: Spearlet) -> None:
                 _wait_after(error, next(pauses))
 
 
-def _growing(config: Spearlet) -> Iterator[float]:
-    pause_s = config.sms_connect_retry_ms / 1000
+def growing(first_ms: int, *, longest_s: float) -> Iterator[float]:
+    """Pauses in seconds, each twice the one before, up to the longest."""
+    pause_s = first_ms / 1000
     while True:
-        yield pause_s
-        pause_s = min(2 * pause_s, config.heartbeat_interval)
+        yield min(pause_s, longest_s)
+        pause_s = min(2 * pause_s, longest_s)
+
+
+def _pauses(config: Spearlet) -> Iterator[float]:
+    return growing(config.sms_connect_retry_ms, longest_s=config.heartbeat_interval)
 
 
 def _wait_after(error: SpearError, pause_s: float) -> None:

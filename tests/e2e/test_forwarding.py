@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from spear.adapters.rpc.generated.sms import node_pb2
+from spear.adapters.rpc.generated.spearlet import function_pb2
 from tests.e2e._lossy import Lossy
 from tests.rpc._wire import Stub, connected
 from tests.server import Server, events_of, eventually
@@ -280,6 +282,30 @@ def test_a_key_at_two_spearlets_is_one_id_with_two_runs_and_at_the_sms_after_the
     assert (again.status_code, again.json()["error"]) == (409, "IDEMPOTENCY_KEY_REUSED")
     assert nodes[0].post("/e/twice", **asked).headers["X-Execution-Id"] == ident
     assert runs_of(nodes, ident) == {uuid_of(node): 1 for node in nodes}
+
+
+def test_a_deadline_that_passes_at_a_spearlet_ends_the_agent_on_the_other_node(
+    sms: Server, nodes: tuple[Server, Server]
+) -> None:
+    best, other = nodes
+    loop, late = sms.register("loop"), sms.register("loop")
+    busy = [begun(best, loop, best) for _ in range(2)]
+    with connected(best) as channel:
+        invoke = Stub(channel, function_pb2, "InvocationService").Invoke.later(task_id=late, timeout=3)
+        [ident] = eventually(lambda: [one["execution_id"] for one in executions_of(other, late, "running")])
+        assert invoke.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert shown(best, ident)["node_uuid"] == uuid_of(other)
+    for server in nodes:
+        eventually(lambda server=server: shown(server, ident)["status"] == "cancelled")
+        assert "deadline passed" in shown(server, ident)["error"]["message"]
+    for ident in busy:
+        best.post(f"/api/v1/executions/{ident}/terminate")
+
+
+def executions_of(server: Server, task: str, status: str) -> list[dict[str, Any]]:
+    """What one process has of a task's executions in this status."""
+    found = server.get("/api/v1/executions", params={"task_id": task, "status": status}).json()["executions"]
+    return list(found)
 
 
 def test_an_sms_answers_nodes_however_many_calls_it_waits_for(sms: Server) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from spear.adapters.rpc.generated.sms import node_pb2
 from tests.e2e.test_forwarding import joined, uuid_of
+from tests.rest._sockets import HANDSHAKE, heard
+from tests.rest._sockets import connected as dialled
 from tests.rpc._wire import Stub, connected
 from tests.server import Server, events_of, eventually
 
@@ -152,6 +154,29 @@ def test_nodes_at_a_node_are_the_whole_fleet(node: Server, sms: Server) -> None:
     assert sms.get(f"/api/v1/nodes/{other}").json()["node"]["drained"]
     assert [one["uuid"] for one in node.get("/api/v1/nodes?here=true").json()["nodes"]] == [uuid_of(node)]
     assert node.call("DELETE", f"/api/v1/nodes/{other}").status_code == 200
+
+
+def test_the_status_of_a_task_is_told_by_the_node_itself(node: Server, sms: Server) -> None:
+    task = sms.register("hello", endpoint="told")
+    path = f"/api/v1/tasks/{task}/ws"
+    assert node.get(path, headers=HANDSHAKE | {"Host": f"127.0.0.1:{node.port}"}).status_code == 404
+    assert node.post("/e/told").status_code == 200
+    with dialled(node, path) as client:
+        assert heard(client)["task"]["status"] == "active"
+        sms.call("PUT", f"/api/v1/tasks/{task}", json={"description": "better"})
+        assert heard(client)["task"]["description"] == "better"
+        sms.call("DELETE", f"/api/v1/tasks/{task}")
+        gone = next(one for one in iter(lambda: heard(client), None) if one["event"]["type"] == "TaskUnregistered")
+        assert gone["task"] is None
+
+
+def test_what_a_task_writes_lies_in_a_folder_of_its_own_beneath_its_node_s(node: Server, sms: Server) -> None:
+    task = sms.register("exit3")
+    execution = sms.run(task).json()["execution_id"]
+    for at in (node, sms):
+        [found] = eventually(lambda at=at: list(at.data_dir.glob(f"logs/tasks/*/*/{execution}.log")))
+        assert found.parts[-3:-1] == (uuid_of(node), task)
+        eventually(lambda found=found: "giving up" in found.read_text())
 
 
 def test_a_word_that_is_neither_true_nor_false_is_refused(node: Server) -> None:

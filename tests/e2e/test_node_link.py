@@ -1,7 +1,10 @@
 """A SPEARlet and its SMS as two processes: connect, register, beat, lose each other, find each other again."""
 
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import psutil
@@ -118,6 +121,27 @@ def test_without_an_sms_at_that_address_it_does_not_start(tmp_path: Path, flags:
     assert f"spearlet.sms_grpc_addr: no SMS answers at 127.0.0.1:{nobody.grpc_port} within 300 ms" in told
 
 
+@pytest.mark.parametrize(("retry_ms", "few"), [(20_000, True), (100, False)])
+def test_until_it_is_connected_it_tries_as_often_as_it_is_told(tmp_path: Path, retry_ms: int, few: bool) -> None:
+    attempts = []
+
+    def hang_up() -> None:
+        with suppress(OSError):
+            while True:
+                listener.accept()[0].close()
+                attempts.append(1)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = Thread(target=hang_up)
+        thread.start()
+        nobody = Server(tmp_path / "nobody")
+        nobody.grpc_port = listener.getsockname()[1]
+        refused(spearlet(tmp_path, nobody, sms_connect_timeout_ms=1000, sms_connect_retry_ms=retry_ms))
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(30)
+    assert (len(attempts) == 1) is few, attempts
+
+
 def test_it_waits_for_an_sms_that_starts_after_it(tmp_path: Path) -> None:
     late = Server(tmp_path / "late", role="sms")
     node = spearlet(tmp_path, late, "--auto-register", sms_connect_timeout_ms=30000)
@@ -206,3 +230,36 @@ def test_a_pinned_task_is_there_before_anybody_calls_it(tmp_path: Path, sms: Ser
         eventually(lambda: node.get(f"/api/v1/tasks/{task}?here=true").status_code == 200)
         other = sms.register("hello")
         assert node.get(f"/api/v1/tasks/{other}?here=true").status_code == 404
+
+
+def cursor(sms: Server, node: Server) -> int:
+    """Up to where the node has heard what happened to tasks at the SMS."""
+    path = node.data_dir / f"task_events_cursor_{identity(node)}.json"
+    return int(path.read_text()) if path.exists() else 0
+
+
+def test_how_far_it_has_heard_is_kept_and_nothing_old_is_told_again(tmp_path: Path, sms: Server) -> None:
+    with near(tmp_path, sms) as node:
+        body = {"name": "n", "version": "1", "node_uuid": identity(node)}
+        first, second = (sms.post("/api/v1/tasks", json=body) for _ in range(2))
+        last = int(second.headers["X-Position"])
+        eventually(lambda: cursor(sms, node) == last)
+        dropped = f"/api/v1/tasks/{first.json()['task_id']}?here=true"
+        assert node.call("DELETE", dropped).status_code == 200
+        node.stop()
+        assert cursor(sms, node) == last
+        node.start()
+        third = sms.post("/api/v1/tasks", json=body)
+        eventually(lambda: cursor(sms, node) == int(third.headers["X-Position"]))
+        assert node.get(f"/api/v1/tasks/{third.json()['task_id']}?here=true").status_code == 200
+        assert node.get(dropped).status_code == 404
+
+
+def test_at_debug_each_report_of_resources_and_each_call_of_the_sms_is_a_line(tmp_path: Path, sms: Server) -> None:
+    with spearlet(tmp_path, sms, "--auto-register", "--log-level", "debug") as node:
+        eventually(lambda: beats(sms, identity(node)) >= 2)
+        eventually(lambda: node.output().count(f"reported the resources of node {identity(node)} to the SMS") >= 2)
+        told = node.output()
+        assert all(f"called the SMS: NodeService/{name}" in told for name in ("RegisterNode", "Heartbeat"))
+        sms.kill()
+        eventually(lambda: "called the SMS: NodeService/Heartbeat: UNAVAILABLE" in node.output())

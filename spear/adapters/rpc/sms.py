@@ -1,5 +1,6 @@
 """The SMS as a node reaches it: calls with a deadline, and what goes wrong told as our own errors."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -24,14 +25,9 @@ from spear.errors import Forbidden, NotFound, Overloaded, Refused, SpearError, T
 from spear.ports import TaskChange
 from spear.services.tokens import ANOTHER_NODE
 
+log = logging.getLogger(__name__)
 _CALL_S = 5.0
 NOT_SERVED = "UNIMPLEMENTED"  # the code of an `Unavailable` method
-_OPTIONS = {
-    "grpc.keepalive_time_ms": 30_000,
-    "grpc.keepalive_timeout_ms": 10_000,
-    "grpc.initial_reconnect_backoff_ms": 200,
-    "grpc.max_reconnect_backoff_ms": 2_000,
-}
 _NO_ANSWER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
 _LATER = (*_NO_ANSWER, grpc.StatusCode.UNIMPLEMENTED)  # an older SMS may be replaced by one that answers
 _KINDS: dict[grpc.StatusCode, type[SpearError]] = {
@@ -42,19 +38,35 @@ _KINDS: dict[grpc.StatusCode, type[SpearError]] = {
 _CHANGES = {tasks.TASK_EVENT_KIND_CREATE: TaskChange.CREATED, tasks.TASK_EVENT_KIND_CANCEL: TaskChange.GONE}
 
 
+def channel_options(retry_ms: int) -> dict[str, int]:
+    """Of a channel that tries to connect every `retry_ms` (gRPC itself does not less than 100 ms) as long as it is not."""
+    return {
+        "grpc.keepalive_time_ms": 30_000,
+        "grpc.keepalive_timeout_ms": 10_000,
+        "grpc.initial_reconnect_backoff_ms": retry_ms,
+        "grpc.max_reconnect_backoff_ms": retry_ms,
+    }
+
+
 class SmsClient:
-    """One channel to an SMS; it reconnects by itself, and a call that gets no answer raises `Unavailable`.
+    """One channel to an SMS; it connects again by itself every `retry_ms`, and a call that gets no answer raises `Unavailable`.
 
     `learn` is told the key for the gate of the node that registers or beats here, and the SMS's time in seconds.
     """
 
     def __init__(
-        self, address: Address, *, learn: Callable[[bytes, int], None], token: str = "", pem: Pem | None = None
+        self,
+        address: Address,
+        *,
+        learn: Callable[[bytes, int], None],
+        retry_ms: int,
+        token: str = "",
+        pem: Pem | None = None,
     ) -> None:
         on_the_hub()
         self._address, self._learn = address, learn
         self._shown = (("authorization", f"Bearer {token}"),) if token else ()
-        self._channel = line_to(address, list(_OPTIONS.items()), pem)
+        self._channel = line_to(address, list(channel_options(retry_ms).items()), pem)
 
     def connect(self, timeout_s: float) -> None:
         """Wait for the connection; raises `Unavailable` when there is none within `timeout_s`, `Unauthenticated`."""
@@ -88,6 +100,7 @@ class SmsClient:
         resource: Message = pb.NodeResource
         request = pb.UpdateNodeResourceRequest(resource=resource(node_uuid=uuid, **numbers))
         self.call("NodeService/UpdateNodeResource", request, pb.UpdateNodeResourceResponse)
+        log.debug("reported the resources of node %s to the SMS: %s", uuid, numbers)
 
     def report_backends(self, uuid: str, backends: Sequence[Backend]) -> None:
         """Which model backends the node has, all of them; a node that never had any is not spoken of."""
@@ -176,8 +189,11 @@ class SmsClient:
 
         def answer() -> Message:
             try:
-                return under_way.result()
+                told = under_way.result()
+                log.debug("called the SMS: %s", method)
+                return told
             except grpc.RpcError as error:
+                log.debug("called the SMS: %s: %s", method, error.code().name)
                 raise self._ours(method, error) from None
             except grpc.FutureCancelledError:
                 raise Unavailable(f"the SMS at {self._address}: {method}: given up") from None
