@@ -6,7 +6,10 @@ from typing import Self
 
 import pytest
 import requests
+from flask import Blueprint, Flask
 
+from spear.adapters.rest import errors, passing
+from spear.config import Address
 from tests.closed import Closed
 from tests.e2e._cut import Between
 from tests.e2e.test_node_doors import with_token
@@ -140,3 +143,14 @@ def test_a_page_that_the_node_lets_write_is_judged_by_the_sms_too(tmp_path: Path
             told = node.post("/api/v1/tasks", json=BODY, headers=page)
             assert has_to_ask(told, sms, sms.port)
             assert node.get("/api/v1/tasks", headers=page).json()["tasks"] == []
+
+
+def test_a_node_with_a_certificate_for_its_sms_lends_it_to_nobody() -> None:
+    app, tasks = Flask("spear"), Blueprint("tasks", "tasks")
+    tasks.get("/tasks")(lambda: "its own")
+    passing.install(app, passing.SmsDoor(Address("127.0.0.1", 1), certified=True), own=Address("127.0.0.1", 2), most=1)
+    errors.install(app)
+    app.register_blueprint(tasks)
+    asked = app.test_client()
+    assert (asked.get("/tasks").status_code, asked.get("/tasks").json["error"]) == (403, "ASK_SMS")
+    assert asked.get("/tasks?here=true").text == "its own"
