@@ -347,10 +347,8 @@ def _sms(base: Foundation, config: Config, stack: ExitStack) -> SmsClient | None
     token, tls = shown_to_sms(config)
     if token and tls is None and not config.spearlet.sms_grpc_addr.loopback:
         log.warning("the token for the SMS crosses the network unencrypted; set spearlet.sms_ca_path")
-    pem, learn = pem_of(config.spearlet.sms), base.gate.learn
-    sms = SmsClient(
-        config.spearlet.sms_grpc_addr, learn=learn, retry_ms=config.spearlet.sms_connect_retry_ms, token=token, pem=pem
-    )
+    pem, learn, at = pem_of(config.spearlet.sms), base.gate.learn, config.spearlet
+    sms = SmsClient(at.sms_grpc_addr, learn=learn, retry_ms=at.sms_connect_retry_ms, token=token, pem=pem)
     stack.callback(sms.close)
     try:
         sms.connect(config.spearlet.sms_connect_timeout_ms / 1000)
