@@ -55,9 +55,14 @@ class Kit:
     """A runtime with what tests ask of it."""
 
     def __init__(self, config: Config, bell: HubBell, abilities: Any = None) -> None:
+        self._others = set(psutil.Process().children())  # servers and browsers of other tests in this process
         told = RuntimeConfig.of("process", config)
         self.runtime = ProcessRuntime.configured(told, clock=SystemClock(), bell=bell, abilities=abilities)
         self.log = Lines()
+
+    def children(self) -> list[psutil.Process]:
+        """The children of this process that came with the runtime, zombies too."""
+        return [child for child in psutil.Process().children() if child not in self._others]
 
     def begin(
         self,
@@ -115,7 +120,7 @@ def kit(
         kit = kit_of(configured(tmp_path, PROCESSES_SANDBOX=request.param), bell)
         yield kit
         kit.runtime.close()
-    assert psutil.Process().children(recursive=True) == []  # no zombie either
+    assert kit.children() == []  # no zombie either
 
 
 @pytest.fixture
@@ -213,7 +218,7 @@ def test_a_keeper_that_is_killed_takes_its_agent_with_it_and_the_run_fails(kit: 
     mark = marked()
     run = kit.begin("sh", "-c", f"echo ready >&2; exec sleep {mark}")
     until(lambda: kit.log.lines)
-    (warden,) = psutil.Process().children()
+    (warden,) = kit.children()
     for keeper in warden.children():
         keeper.kill()
     outcome = run.result()
@@ -225,7 +230,7 @@ def test_a_keeper_that_is_killed_takes_its_agent_with_it_and_the_run_fails(kit: 
 def test_a_warden_that_is_killed_is_replaced_and_its_runs_go_on(kit: Kit) -> None:
     run = kit.begin("sh", "-c", "echo ready >&2; sleep 0.3; echo lived")
     until(lambda: kit.log.lines)
-    (warden,) = psutil.Process().children()
+    (warden,) = kit.children()
     warden.kill()
     until(lambda: warden.status() == psutil.STATUS_ZOMBIE)
     assert kit.shell("echo next") == "next\n"
