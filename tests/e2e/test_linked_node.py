@@ -80,7 +80,7 @@ def test_tasks_at_a_linked_node_are_those_of_its_sms(node: Server, sms: Server, 
     assert sms.post("/e/anywhere", data=b"hi").content == b"hi"
     for at, path in ((sms, ""), (node, "")):
         assert at.get(f"/api/v1/tasks/{task}{path}").json()["name"] == "echo"
-    assert node.get("/api/v1/tasks").json() == sms.get("/api/v1/tasks").json()
+    eventually(lambda: node.get("/api/v1/tasks").json() == sms.get("/api/v1/tasks").json())  # while ends are reported
     changed = node.call("PUT", f"/api/v1/tasks/{task}", json={"description": "new"})
     assert (changed.status_code, sms.get(f"/api/v1/tasks/{task}").json()["description"]) == (200, "new")
     here = {found["task_id"] for found in node.get("/api/v1/tasks?here=true").json()["tasks"]}

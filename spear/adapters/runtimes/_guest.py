@@ -62,12 +62,15 @@ class Lines:
 class Guest:
     """The state of one run; lives on the guest's native thread, only `halt` and `wake` may be called from others."""
 
+    # what most runs never touch stays with the class, as setting it costs each run
+    _descriptors: Descriptors | None = None
+    _woken = _called = False
+
     def __init__(
         self, spec: RunSpec, logs: LogSink, clock: Clock, *, bell: Bell, abilities: Abilities | None = None
     ) -> None:
         self.spec, self.clock, self.limits = spec, clock, spec.limits
         self._bell, self._abilities = bell, abilities
-        self._descriptors: Descriptors | None = None
         self.action = COMPUTING
         self.exit_code: int | None = None
         self.output = bytearray()
@@ -75,10 +78,8 @@ class Guest:
         self._stderr = Lines(lambda line: self._logs.write(Stream.STDERR, Level.INFO, line))
         self._halts: list[Halt] = []
         self._wake: SimpleQueue[None] = SimpleQueue()
-        self._woken = False
         self._deadline = 0.0
         self._context, self._memory, self._instance = 0, None, None
-        self._called = False
         self._base = self._known_size = 0
 
     def begin(self) -> None:
