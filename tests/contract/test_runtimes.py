@@ -209,7 +209,7 @@ def test_the_log_limit_stops_a_flood(kit: Kit, args: tuple[str, ...]) -> None:
 
 
 def test_two_computing_guests_leave_the_hub_responsive(kit: Kit) -> None:
-    runs = [kit.start("loop", wall_ms=2_000) for _ in range(2)]
+    runs = [kit.start("loop", wall_ms=1_000) for _ in range(2)]
     waiting = gevent.spawn(lambda: [run.result() for run in runs])
     for _ in range(200):
         gevent.sleep(0.001)
