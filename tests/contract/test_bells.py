@@ -110,18 +110,18 @@ def test_work_that_a_native_thread_spawns_is_done_and_runs_beside_everything_els
 
 
 def test_what_was_spawned_can_be_ended_from_a_native_thread_even_before_it_began(hub_bell: HubBell) -> None:
-    began, ended, ticket = [], hub_bell.ticket(), hub_bell.ticket()
+    began, running, ended, ticket = [], hub_bell.ticket(), hub_bell.ticket(), hub_bell.ticket()
 
     def work(name: str) -> None:
         began.append(name)
+        hub_bell.ring([running])
         try:
             ticket.wait(10)
         finally:
             hub_bell.ring([ended])
 
     end = hub_bell.spawn(lambda: work("first"))
-    gevent.sleep(0)
-    gevent.sleep(0)
+    assert running.wait(10)
     on_a_native_thread(end)
     assert ended.wait(10)
     on_a_native_thread(lambda: hub_bell.spawn(lambda: work("second"))())

@@ -7,6 +7,7 @@ from random import Random
 
 import gevent
 import pytest
+from gevent.event import Event
 from gevent.util import wrap_errors
 
 from spear.abilities import Abilities
@@ -18,11 +19,12 @@ from spear.hostcalls.streams import user_stream_open, user_stream_read, user_str
 from spear.ports import Limits, RunSpec
 from spear.protocols import ssf
 from spear.services.hubs import Hub
+from spear.services.pipes import MOST_QUEUED_BYTES
 from tests.core import _calling
 from tests.core._calling import LENGTH, OUT, OneHub
 
 STREAMS, FRAMES = 3, 6000
-MOST_UNANSWERED = 2_000_000
+MOST_UNREAD = 2_000_000
 SIZES = (0, 0, 0, 100, 150_000)
 
 
@@ -63,33 +65,42 @@ def serve(guest: Native) -> None:
 
 
 class Clients:
-    """Say frames on all streams, a bounded number of bytes ahead of the answers, and hear these now and then."""
+    """Say frames on all streams, a bounded number of bytes ahead of the guest, and hear these now and then."""
 
     def __init__(self, hub: Hub, seed: int) -> None:
         self.hub, self.out, self.chance = hub, hub.begin(), Random(seed)
         self.said, self.heard = defaultdict[int, list[bytes]](list), defaultdict[int, list[bytes]](list)
-        self.unanswered = [0] * (STREAMS + 1)
+        self.answered = Event()
 
     def say(self) -> None:
         for count in range(FRAMES):
             number = count % STREAMS + 1
             frame = ssf.make(2, number, data=b"%d" % count + bytes(self.chance.choice(SIZES)))
-            while self.unanswered[number] + len(frame) > MOST_UNANSWERED:
-                gevent.sleep(0)
-            self.unanswered[number] += len(frame)
+            while self.unread(number) + len(frame) > MOST_UNREAD:
+                self.answered.clear()
+                self.answered.wait()  # who spins on `sleep(0)` keeps the guest's thread from its turn
             assert self.hub.put(frame)
             self.said[number].append(frame[32:40])
+
+    def unread(self, number: int) -> int:
+        """How many bytes of a stream the guest did not read; it may be fewer meanwhile."""
+        channel = self.hub._channels.get(number)
+        return channel.inbound.bytes if channel else 0
 
     def hear(self) -> None:
         left = FRAMES
         while left:
-            for frame in self.out.take() or []:
+            late = self.out.take() or []
+            enough = self.chance.choice(
+                [0, MOST_QUEUED_BYTES, 4 * MOST_QUEUED_BYTES]
+            )  # the guest may have to wait before
+            while sum(map(len, late)) < enough and (more := self.out.take(0.001)):
+                late += more
+            for frame in late:
                 number, left = ssf.read(frame).stream_id, left - 1
-                self.unanswered[number] -= len(frame)
                 self.hub.heard(number, len(frame))
                 self.heard[number].append(frame[32:40])
-            for _ in range(self.chance.choice([0, 0, 50])):
-                gevent.sleep(0)
+            self.answered.set()
 
 
 @pytest.fixture
