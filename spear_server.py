@@ -19,6 +19,7 @@ from gevent.event import AsyncResult
 
 from spear import config as configuration
 from spear import logs
+from spear.adapters.threads import SWITCH_INTERVAL_S
 from spear.bootstrap import serving, tokens
 from spear.cli.tokens import about_tokens
 from spear.errors import SpearError
@@ -29,7 +30,7 @@ MOST_FILES = 65536
 
 def main() -> int:
     """Serve until a signal; 0 after an orderly stop, 1 when something that must live died, 2 when it cannot start."""
-    sys.setswitchinterval(0.0005)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(files, min(most, MOST_FILES)), most))
     stopped = AsyncResult()

@@ -15,7 +15,7 @@ from loadtests.bench import _events
 from loadtests.bench._common import disk
 from spear.adapters.hub import HubBell
 from spear.adapters.system import SystemClock
-from spear.adapters.threads import native_threads
+from spear.adapters.threads import SWITCH_INTERVAL_S, native_threads
 from spear.events.log import EventLog
 from spear.projections.views import open_views
 
@@ -24,7 +24,7 @@ SECONDS = 1.5
 
 def main(kind: str, writers: int) -> None:
     """Measure once."""
-    sys.setswitchinterval(0.0005)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     with disk("commits") as folder, ExitStack() as stack:
         log = _log(folder, stack)
         streams = _events.streams(kind, writers)

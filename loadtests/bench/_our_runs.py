@@ -12,6 +12,7 @@ from loadtests.bench._common import ROOT, disk
 from spear.adapters.hub import HubBell
 from spear.adapters.runtimes.wasm import WasmInstance, WasmRuntime
 from spear.adapters.system import SystemClock
+from spear.adapters.threads import SWITCH_INTERVAL_S
 from spear.ports import Artifact, Level, RunSpec, Stream
 
 WARM_UP, RUNS = 200, 2000
@@ -28,7 +29,7 @@ class Nowhere:
 
 def main() -> None:
     """Measure once."""
-    sys.setswitchinterval(0.0005)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     content = (ROOT / "samples/build/hello.wasm").read_bytes()
     with disk("runs") as folder, HubBell() as bell:
         runtime = WasmRuntime(folder, clock=SystemClock(), bell=bell, max_threads=1)

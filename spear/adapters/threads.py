@@ -11,6 +11,10 @@ from gevent.util import wrap_errors
 T = TypeVar("T")
 start_new_thread = monkey.get_original("_thread", "start_new_thread")
 
+# How long a native thread waits for the interpreter before it insists. Whenever the hub gives the interpreter away and is
+# quick to take it back, that wait begins anew: with 0.5 ms a busy hub kept threads waiting for 100 ms, a second at most.
+SWITCH_INTERVAL_S = 0.0001
+
 
 class InlineThreads:
     """No threads at all: the caller does the work itself, for tools and for processes without a hub."""
