@@ -6,7 +6,7 @@ from statistics import median
 from time import perf_counter
 
 from loadtests.bench._common import alternate, child, disk, show_fact, show_rates
-from spear.events.mapper import MAPPER, payload
+from spear.events.mapper import MAPPER, payloads_of
 from spear.events.recorder import ApswRecorder
 from spear.projections.views import rebuild, remove_views
 
@@ -37,7 +37,7 @@ def _decoded(recorder: ApswRecorder) -> float:
     began = perf_counter()
     for position in range(0, EVENTS, CHUNK):
         for fact in recorder.query("WHERE position > ? ORDER BY position LIMIT ?", (position, CHUNK)):
-            payload(fact)
+            payloads_of(fact.topic)(fact)
     return EVENTS / (perf_counter() - began)
 
 

@@ -11,7 +11,7 @@ from typing import Self
 import apsw
 from eventsourcing.domain import AggregateEvent
 
-from spear.errors import Corrupt, SpearError, StartupError
+from spear.errors import Corrupt, SpearError, StartupError, Unavailable
 from spear.events import chain
 from spear.events.copying import Copying
 from spear.events.mapper import pend
@@ -131,9 +131,12 @@ class EventLog:
             raise _not_started()
         self._writer.put(entry)
         entry.ticket.wait()
-        if isinstance(entry.outcome, SpearError):
-            raise entry.outcome
-        return entry.outcome
+        outcome = entry.outcome
+        if outcome is None:
+            raise Unavailable("the log was closed before this was recorded")
+        if isinstance(outcome, SpearError):
+            raise outcome
+        return outcome
 
     def show(self) -> None:
         """Return when every reader of the views sees what is acknowledged now. Blocks only this caller.

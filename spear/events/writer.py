@@ -66,7 +66,7 @@ class Entry:
 
     def __init__(self, events: Sequence[Pending] | Sequence[Recorded], origin: Origin, ticket: Ticket) -> None:
         self.events, self.origin, self.ticket = events, origin, ticket
-        self.outcome: Committed | SpearError = Unavailable("the log was closed before this was recorded")
+        self.outcome: Committed | SpearError | None = None  # the log was closed before
 
 
 class Writer:

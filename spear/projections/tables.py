@@ -120,16 +120,18 @@ class Rows(dict[Any, R | None], Generic[R]):
         self._delete = f"DELETE FROM {table.name} WHERE {table.found_by} = ?"
 
     def __missing__(self, key: str | int) -> R | None:
-        row = self.look(key)
+        row = self._known(key)
         if row is not None:
             self[key] = row
         return row
 
     def look(self, key: str | int) -> R | None:
         """The row as of the last folded event, not to be changed."""
-        for rows in (self, self._kept):
-            if key in rows:
-                return rows[key]
+        return self[key] if key in self else self._known(key)
+
+    def _known(self, key: str | int) -> R | None:
+        if key in self._kept:
+            return self._kept[key]
         values = self._db.execute(self._select, (key,)).fetchone()
         row = self._kept[key] = None if values is None else self._table.load(values)
         return row

@@ -11,7 +11,7 @@ import apsw
 
 from spear.errors import Unavailable
 from spear.events.log import EventLog
-from spear.events.mapper import payload
+from spear.events.mapper import payloads_of
 from spear.events.record import Recorded
 from spear.events.recorder import ApswRecorder
 from spear.projections.reader import Reader
@@ -45,7 +45,7 @@ class Views:
             self.make_indexes()
         self._cursor = self._db.cursor()
         self._sheets = Sheets(self._cursor, TABLES)
-        self._folds = folds()
+        self._folds = {topic: (payloads_of(topic), found) for topic, found in folds().items()}
         self._watched: dict[Table[Any], Callable[[dict[Any, Any]], None]] = {}
         self._unwritten: list[Recorded] = []
         self._dropped = False  # the rows of what is unwritten
@@ -129,8 +129,9 @@ class Views:
         for fact in facts:
             found = handlers.get(fact.topic)
             if found:
-                event = payload(fact)
-                for fold in found:
+                read, folds = found
+                event = read(fact)
+                for fold in folds:
                     fold(sheets, fact, event)
 
     def _commit(self, last: Recorded) -> None:

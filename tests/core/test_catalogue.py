@@ -102,7 +102,7 @@ def painted():
     event_topic("test.Painted")(Painted)
     yield Painted
     del TOPICS["test.Painted"]
-    mapper._class_of.cache_clear()
+    mapper.payloads_of.cache_clear()
 
 
 def recorded(state: bytes) -> Recorded:
