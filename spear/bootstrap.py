@@ -1,11 +1,9 @@
-"""The composition root: from a configuration to a running platform; the only file that names concrete classes."""
+"""The composition root: from a configuration to a running platform; with `roles/` all that names concrete classes."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import apsw
@@ -15,8 +13,6 @@ from admin.app import make_admin
 from admin.client import Api
 from spear.abilities import Abilities
 from spear.adapters.bus.server import BusServer
-from spear.adapters.credentials import pem_of
-from spear.adapters.hub import HubBell
 from spear.adapters.rest.app import make_app
 from spear.adapters.rest.dialing import NodeStreams
 from spear.adapters.rest.guard import Guard, Login
@@ -28,31 +24,24 @@ from spear.adapters.rpc.nodes import NodeClients
 from spear.adapters.rpc.server import RpcServer
 from spear.adapters.rpc.sms import SmsClient
 from spear.adapters.storage.artifacts import SmsFiles
-from spear.adapters.storage.blobs import FileBlobStore
 from spear.adapters.storage.buckets import Buckets
 from spear.adapters.storage.downloads import Kept
 from spear.adapters.storage.logs import FileLogStore
-from spear.adapters.system import Machine, SystemClock, SystemIds, new_secret, new_session_token
-from spear.adapters.threads import GeventThreads, native_threads
+from spear.adapters.system import Machine, new_secret, new_session_token
 from spear.config import Address, Config, Role, Tls
 from spear.errors import SpearError, StartupError
-from spear.events.lock import DirectoryLock
-from spear.events.log import EventLog
-from spear.projections.fleet import Fleet
-from spear.projections.reader import Reader
-from spear.projections.snapshots import Snapshots
 from spear.projections.timeline import Timeline
-from spear.projections.views import Progress, open_views, quiet, reader_of
+from spear.projections.views import Progress, quiet
 from spear.reactors.dispatcher import Forwarder
 from spear.reactors.doorkeeper import Doorkeeper
 from spear.reactors.janitor import Collector, Snapshotter
 from spear.reactors.reporter import OwnLog, Reporter
 from spear.roles import member, sms, spearlet, standby
-from spear.roles.doors import holders_of, is_open, passes_of, refuse_to_shut_everybody_out, shown_to_nodes, shown_to_sms
+from spear.roles.doors import holders_of, is_open, refuse_to_shut_everybody_out, shown_to_nodes, shown_to_sms
+from spear.roles.foundation import Foundation, data_dir, foundation
 from spear.roles.loops import Loops, loops
 from spear.roles.models import models_for
 from spear.roles.runtimes import made_for
-from spear.scheduling.placement import LeastUsed
 from spear.services import doors
 from spear.services.content import Contents
 from spear.services.endings import Endings
@@ -66,7 +55,6 @@ from spear.services.instances import Instances
 from spear.services.journeys import Bounds, Guide
 from spear.services.nodes import Nodes, OwnNode
 from spear.services.objects import Objects
-from spear.services.passes import Gate, Passes
 from spear.services.placements import Placements
 from spear.services.platform import Platform
 from spear.services.registries import Registries
@@ -76,7 +64,6 @@ from spear.services.sessions import Sessions
 from spear.services.streams import Streams
 from spear.services.tasks import Tasks
 from spear.services.tokens import Tokens
-from spear.services.unit import Unit
 
 log = logging.getLogger(__name__)
 NO_TLS = Tls(False, None, None)
@@ -103,7 +90,7 @@ def serving(config: Config, *, failed: Callable[[str], None], progress: Progress
             copy = link.caught_up(base.log, progress) if link else None
             standby.remember(config, head=base.log.head)
             node = OwnNode("")
-            client = _sms(base, config, stack)
+            client = member.connected(config, learn=base.gate.learn, stack=stack)
             platform = _platform(base, config, node=node, spawn=running.spawn, client=client, link=link, stack=stack)
             refuse_to_shut_everybody_out(config, platform.tokens)
             door = HttpServer(config.door, key="data_dir", tls=NO_TLS, limits=config.http)
@@ -186,62 +173,10 @@ def _rpc_listener(stack: ExitStack, config: Config) -> RpcServer:
 
 
 def _bus(stack: ExitStack, config: Config) -> BusServer:
-    key, keys, most = config.setting("bus_addr").key.name, _data_dir(config) / "bus.key", config.bus_max_connections
+    key, keys, most = config.setting("bus_addr").key.name, data_dir(config) / "bus.key", config.bus_max_connections
     bus = BusServer(config.bus_addr, key=key, notices_port=config.bus_notices_port, keys=keys, max_connections=most)
     stack.callback(bus.close)
     return bus
-
-
-@dataclass(frozen=True)
-class Foundation:
-    """What everything else stands on: the log, its views, and how to wait."""
-
-    data: Path
-    log: EventLog
-    views: Path
-    reader: Reader
-    fleet: Fleet
-    unit: Unit
-    blobs: FileBlobStore
-    snapshots: Snapshots
-    clock: SystemClock
-    ids: SystemIds
-    bell: HubBell
-    threads: GeventThreads
-    passes: Passes
-    gate: Gate
-
-
-@contextmanager
-def foundation(
-    config: Config, *, failed: Callable[[str], None], progress: Progress, link: standby.Link | None
-) -> Iterator[Foundation]:
-    """The data directory, locked; the log, whole; the views, caught up. With a `link`, the log takes only copies."""
-    with ExitStack() as stack:
-        data = _data_dir(config)
-        stack.enter_context(DirectoryLock(data / "lock", holder=f"spear_server.py --role {config.role}"))
-        clock, bell, threads = SystemClock(), stack.enter_context(HubBell()), native_threads(4)
-        identity = link.identity if link else None
-        log = EventLog(
-            config.log_path, clock=clock, bell=bell, threads=threads, died=failed, reserve=True, identity=identity
-        )
-        stack.callback(log.close)
-        views = open_views(data / "views.db", log, progress=progress)
-        stack.callback(views.close)
-        reader = stack.enter_context(closing(reader_of(views, log)))
-        fleet = Fleet(reader, LeastUsed(config.heartbeat_timeout), now_us=clock.now_us())
-        fleet.follow(views)
-        if link is None:
-            log.start(views)
-        else:
-            log.start_copying(views, refusal=link.following.refusal)
-        stack.callback(log.close)
-        blobs = FileBlobStore(data / "files", threads)
-        snapshots = Snapshots(data / "snapshots")
-        unit, ids, passes = Unit(log), SystemIds(), passes_of(config, data, clock)
-        yield Foundation(
-            data, log, views.path, reader, fleet, unit, blobs, snapshots, clock, ids, bell, threads, passes, Gate()
-        )
 
 
 def _tokens(base: Foundation) -> Tokens:
@@ -330,31 +265,6 @@ def _forwards(
     stack.callback(clients.close)
     bounds = Bounds(config.executions.max_forwarded, config.executions.queue_limit, spearlet.settings(config).limits)
     return Forwards(base.unit, guide=guide, nodes=clients, endings=endings, bell=base.bell, bounds=bounds, spawn=spawn)
-
-
-def _data_dir(config: Config) -> Path:
-    try:
-        config.data_dir.mkdir(parents=True, exist_ok=True)
-        config.log_path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StartupError(f"data_dir: cannot make {config.data_dir}: {error.strerror}") from None
-    return config.data_dir
-
-
-def _sms(base: Foundation, config: Config, stack: ExitStack) -> SmsClient | None:
-    if config.role is not Role.SPEARLET or not config.spearlet.connect:
-        return None
-    token, tls = shown_to_sms(config)
-    if token and tls is None and not config.spearlet.sms_grpc_addr.loopback:
-        log.warning("the token for the SMS crosses the network unencrypted; set spearlet.sms_ca_path")
-    pem, learn, at = pem_of(config.spearlet.sms), base.gate.learn, config.spearlet
-    sms = SmsClient(at.sms_grpc_addr, learn=learn, retry_ms=at.sms_connect_retry_ms, token=token, pem=pem)
-    stack.callback(sms.close)
-    try:
-        sms.connect(config.spearlet.sms_connect_timeout_ms / 1000)
-    except SpearError as error:
-        raise StartupError(f"spearlet.sms_grpc_addr: {error.message}") from error
-    return sms
 
 
 def _artifacts(config: Config, files: Files) -> SmsFiles:

@@ -1,1 +1,1 @@
-"""What each role starts, and nothing else: listeners and loops, in order, closed in reverse."""
+"""What each role stands on and starts, and nothing else: listeners and loops, in order, closed in reverse."""

@@ -1,8 +1,11 @@
 """A SPEARlet's link to its SMS, put together: how it is described there, whom it follows, what it reports."""
 
+import logging
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 
+from spear.adapters.credentials import pem_of
 from spear.adapters.rest.passing import SmsDoor
 from spear.adapters.rpc.headquarters import SmsHeadquarters
 from spear.adapters.rpc.sms import SmsClient
@@ -18,6 +21,8 @@ from spear.roles import spearlet
 from spear.roles.doors import shown_to_sms
 from spear.roles.loops import Loops
 from spear.services.platform import Platform
+
+log = logging.getLogger(__name__)
 
 
 def described(config: Config, *, runtimes: Iterable[str]) -> Description:
@@ -42,6 +47,23 @@ def sms_door(config: Config) -> SmsDoor | None:
     token, tls = shown_to_sms(config)
     certified = config.spearlet.sms.cert_path is not None
     return SmsDoor(config.spearlet.sms_http_addr, token=token, tls=tls, certified=certified)
+
+
+def connected(config: Config, *, learn: Callable[[bytes, int], None], stack: ExitStack) -> SmsClient | None:
+    """The SMS, once it answers; None for who is linked to none. `stack` closes it; raises `StartupError`."""
+    if config.role is not Role.SPEARLET or not config.spearlet.connect:
+        return None
+    token, tls = shown_to_sms(config)
+    if token and tls is None and not config.spearlet.sms_grpc_addr.loopback:
+        log.warning("the token for the SMS crosses the network unencrypted; set spearlet.sms_ca_path")
+    pem, at = pem_of(config.spearlet.sms), config.spearlet
+    sms = SmsClient(at.sms_grpc_addr, learn=learn, retry_ms=at.sms_connect_retry_ms, token=token, pem=pem)
+    stack.callback(sms.close)
+    try:
+        sms.connect(at.sms_connect_timeout_ms / 1000)
+    except SpearError as error:
+        raise StartupError(f"spearlet.sms_grpc_addr: {error.message}") from error
+    return sms
 
 
 def join(
