@@ -1,4 +1,4 @@
-"""A guest that is nothing but memory and what it has open; its hostcalls are plain functions of the test's own thread."""
+"""Guests that are nothing but memory and what they have open; their hostcalls are plain functions of the test's own thread."""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,16 +29,11 @@ class OneHub:
         return self.hub.listen()
 
 
-class Guest:
-    """While it waits, what the test put into `meanwhile` happens, one thing after the other; it looks only when woken."""
+class Memory:
+    """What a guest reads and writes; who is asked answers at once."""
 
-    def __init__(self) -> None:
-        self.bytes, self.spec, self.descriptors = bytearray(600_064), RunSpec("run"), Descriptors()
-        self.streams = OneHub(Hub(ThreadBell()))
-        self.abilities: Any = Abilities(None, None, self.streams, recorded=lambda execution_id: None)
-        self.meanwhile: list[Callable[[], Any]] = []
-        self.waits: list[float | None] = []
-        self.woken = 0
+    def __init__(self, size: int = 65536) -> None:
+        self.bytes = bytearray(size)
 
     def read(self, pointer: int, length: int) -> bytes:
         if not 0 <= pointer <= pointer + length <= len(self.bytes):
@@ -51,6 +46,19 @@ class Guest:
 
     def ask(self, work: Callable[[], Any]) -> Any:
         return work()
+
+
+class Guest(Memory):
+    """While it waits, what the test put into `meanwhile` happens, one thing after the other; it looks only when woken."""
+
+    def __init__(self) -> None:
+        super().__init__(600_064)
+        self.spec, self.descriptors = RunSpec("run"), Descriptors()
+        self.streams = OneHub(Hub(ThreadBell()))
+        self.abilities: Any = Abilities(None, None, self.streams, recorded=lambda execution_id: None)
+        self.meanwhile: list[Callable[[], Any]] = []
+        self.waits: list[float | None] = []
+        self.woken = 0
 
     def wake(self) -> None:
         self.woken += 1

@@ -1,7 +1,5 @@
 """The hostcalls of the import module `spear`, called as plain functions."""
 
-from dataclasses import dataclass, field
-
 import pytest
 
 from spear.hostcalls.clock import time_now_ms, wall_time_s
@@ -11,6 +9,7 @@ from spear.hostcalls.random import random_i64
 from spear.hostcalls.sleep import sleep_ms
 from spear.hostcalls.table import HOSTCALLS
 from spear.ports import Level
+from tests.core._calling import Memory
 
 SIGNATURES = {
     "time_now_ms": "() -> i64",
@@ -48,24 +47,15 @@ class FixedClock:
         return 1_700_000_000_123_456
 
 
-@dataclass
-class Memory:
+class Guest(Memory):
     """A guest that is nothing but memory."""
 
-    bytes: bytearray = field(default_factory=lambda: bytearray(65536))
-    lines: list[tuple[Level, str]] = field(default_factory=list)
-    pauses: list[float] = field(default_factory=list)
-    chance: bytes = b"\xff" * 8
-    clock: FixedClock = field(default_factory=FixedClock)
+    chance, clock = b"\xff" * 8, FixedClock()
 
-    def read(self, pointer: int, length: int) -> bytes:
-        if not 0 <= pointer <= pointer + length <= len(self.bytes):
-            raise Fault
-        return bytes(self.bytes[pointer : pointer + length])
-
-    def write(self, pointer: int, data: bytes) -> None:
-        self.read(pointer, len(data))
-        self.bytes[pointer : pointer + len(data)] = data
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[tuple[Level, str]] = []
+        self.pauses: list[float] = []
 
     def log(self, level: Level, message: str) -> None:
         self.lines.append((level, message))
@@ -78,8 +68,8 @@ class Memory:
 
 
 @pytest.fixture
-def guest() -> Memory:
-    return Memory()
+def guest() -> Guest:
+    return Guest()
 
 
 def test_the_table_names_every_hostcall_with_its_signature() -> None:
@@ -90,18 +80,18 @@ def test_the_table_names_every_hostcall_with_its_signature() -> None:
     assert table == SIGNATURES
 
 
-def test_time_is_told_in_milliseconds_and_seconds_of_the_epoch(guest: Memory) -> None:
+def test_time_is_told_in_milliseconds_and_seconds_of_the_epoch(guest: Guest) -> None:
     assert time_now_ms(guest) == 1_700_000_000_123
     assert wall_time_s(guest) == 1_700_000_000
 
 
-def test_random_numbers_use_all_64_bits_with_their_sign(guest: Memory) -> None:
+def test_random_numbers_use_all_64_bits_with_their_sign(guest: Guest) -> None:
     assert random_i64(guest) == -1
     guest.chance = bytes(7) + b"\x80"
     assert random_i64(guest) == -(2**63)
 
 
-def test_a_negative_sleep_is_none_at_all(guest: Memory) -> None:
+def test_a_negative_sleep_is_none_at_all(guest: Guest) -> None:
     sleep_ms(guest, -5)
     sleep_ms(guest, 1500)
     assert guest.pauses == [0, 1.5]
@@ -111,13 +101,13 @@ def test_a_negative_sleep_is_none_at_all(guest: Memory) -> None:
     ("number", "level"),
     [(0, "trace"), (1, "debug"), (2, "info"), (3, "warn"), (4, "error"), (5, "info"), (-1, "info")],
 )
-def test_log_levels_are_numbered_and_unknown_ones_are_info(guest: Memory, number: int, level: str) -> None:
+def test_log_levels_are_numbered_and_unknown_ones_are_info(guest: Guest, number: int, level: str) -> None:
     guest.write(100, b"hi")
     assert log(guest, number, 100, 2) == 0
     assert guest.lines == [(Level(level), "hi")]
 
 
-def test_a_log_line_may_have_16_kib_and_no_byte_more(guest: Memory) -> None:
+def test_a_log_line_may_have_16_kib_and_no_byte_more(guest: Guest) -> None:
     guest.write(0, b"x" * 16385)
     assert log(guest, 2, 0, 16384) == 0
     assert log(guest, 2, 0, 16385) == -22
@@ -125,13 +115,13 @@ def test_a_log_line_may_have_16_kib_and_no_byte_more(guest: Memory) -> None:
     assert [len(text) for _, text in guest.lines] == [16384]
 
 
-def test_broken_utf8_in_a_log_line_is_replaced(guest: Memory) -> None:
+def test_broken_utf8_in_a_log_line_is_replaced(guest: Guest) -> None:
     guest.write(0, b"a\xffb")
     log(guest, 2, 0, 3)
     assert guest.lines == [(Level.INFO, "a\ufffdb")]
 
 
-def test_a_log_line_outside_the_memory_is_a_fault(guest: Memory) -> None:
+def test_a_log_line_outside_the_memory_is_a_fault(guest: Guest) -> None:
     with pytest.raises(Fault):
         log(guest, 2, 65530, 10)
     assert not guest.lines

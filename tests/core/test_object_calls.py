@@ -1,7 +1,6 @@
 """The hostcalls of the object store, called as plain functions."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from spear.hostcalls.context import Fault
 from spear.hostcalls.failures import Failed
 from spear.hostcalls.objects import object_delete, object_get, object_put, object_stat
 from spear.ports import RunSpec
+from tests.core._calling import Memory
 
 NAME, OUT, LENGTH, DATA = 0, 1000, 900, 2000
 
@@ -43,24 +43,13 @@ class Store:
         self._ask(by.execution_id, name, version)
 
 
-class Guest:
+class Guest(Memory):
     """One page of memory, and a store to ask."""
 
     def __init__(self) -> None:
-        self.bytes, self.store, self.spec = bytearray(65536), Store(), RunSpec("run")
+        super().__init__()
+        self.store, self.spec = Store(), RunSpec("run")
         self.abilities = Abilities(self.store, models=None, streams=None, recorded=lambda execution_id: None)
-
-    def read(self, pointer: int, length: int) -> bytes:
-        if not 0 <= pointer <= pointer + length <= len(self.bytes):
-            raise Fault
-        return bytes(self.bytes[pointer : pointer + length])
-
-    def write(self, pointer: int, data: bytes) -> None:
-        self.read(pointer, len(data))
-        self.bytes[pointer : pointer + len(data)] = data
-
-    def ask(self, work: Callable[[], Any]) -> Any:
-        return work()
 
     def room(self, size: int) -> None:
         self.write(LENGTH, size.to_bytes(4, "little"))

@@ -20,8 +20,7 @@ from spear.ports import Limits, RunSpec
 from spear.protocols import ssf
 from spear.services.hubs import Hub
 from spear.services.pipes import MOST_QUEUED_BYTES
-from tests.core import _calling
-from tests.core._calling import LENGTH, OUT, OneHub
+from tests.core._calling import LENGTH, OUT, Memory, OneHub
 
 STREAMS, FRAMES = 3, 6000
 MOST_UNREAD = 2_000_000
@@ -32,7 +31,7 @@ class Native(Guest):
     """A guest that has plain memory instead of a module's."""
 
     bytes = bytearray(600_064)
-    read, write = _calling.Guest.read, _calling.Guest.write
+    read, write = Memory.read, Memory.write
 
     def wait_for(self, epoll: int) -> list[int]:
         """The descriptors that are ready, which some are before the guest's time is over."""
