@@ -4,9 +4,10 @@ import re
 import signal
 from collections.abc import Callable
 
-from spear.adapters.runtimes._guest import Halt, Lines
+from spear.adapters.runtimes._guest import Halt
+from spear.adapters.runtimes._hearing import Heard
 from spear.adapters.runtimes._warden import Ended
-from spear.ports import End, Level, Limits, LogSink, Outcome, Stream
+from spear.ports import End, Limits, LogSink, Outcome
 
 RUNNING, WAITING = "running", "waiting"
 _LEAST_MEMORY = 32 * 1024 * 1024  # what is less may be too little for the sandbox itself
@@ -21,10 +22,7 @@ class Gathering:
     """Takes what a run writes; `over` is called once, when a limit is reached or somebody wants the end."""
 
     def __init__(self, limits: Limits, logs: LogSink, over: Callable[[], None]) -> None:
-        self._limits, self._logs, self._over = limits, logs, over
-        self._output = bytearray()
-        self._logged, self._last_line = 0, ""
-        self._lines = Lines(self._line)
+        self._limits, self._over, self._heard = limits, over, Heard(limits, logs)
         self.halted: Halt | None = None
 
     def halt(self, end: End, reason: str, text: str) -> None:
@@ -35,21 +33,13 @@ class Gathering:
 
     def print(self, data: bytes) -> None:
         """Take bytes of stdout; the first `output_bytes` of them are kept."""
-        room = self._limits.output_bytes - len(self._output)
-        self._output += data[:room]
-        if len(data) > room:
+        if not self._heard.stdout(data):
             self.halt(End.FAILED, "output_bytes", f"output limit of {self._limits.output_bytes} bytes reached")
 
     def complain(self, data: bytes) -> None:
         """Take bytes of stderr as log lines; the first `log_bytes` of them are kept."""
-        self._lines.feed(data[: max(0, self._limits.log_bytes - self._logged)])
-        self._logged += len(data)
-        if self._logged > self._limits.log_bytes:
+        if not self._heard.stderr(data):
             self.halt(End.FAILED, "log_bytes", f"log limit of {self._limits.log_bytes} bytes reached")
-
-    def _line(self, line: str) -> None:
-        self._last_line = line or self._last_line
-        self._logs.write(Stream.STDERR, Level.INFO, line)
 
     def time_is_up(self) -> None:
         """It ran for as long as it may."""
@@ -63,15 +53,15 @@ class Gathering:
 
     def outcome(self, ended: Ended) -> Outcome:
         """How the run ended, all that it wrote taken; `ended` is its processes' end."""
-        self._lines.flush()
+        self._heard.close()
         if self.halted is not None:
             return self._told(self.halted.end, self.halted.reason, self.halted.text)
         if ended.code == 0:
-            return Outcome(End.COMPLETED, bytes(self._output), 0, last_action=RUNNING)
+            return Outcome(End.COMPLETED, bytes(self._heard.output), 0, last_action=RUNNING)
         return self._failed(ended)
 
     def _failed(self, ended: Ended) -> Outcome:
-        reason, text = _why(ended, self._last_line)
+        reason, text = _why(ended, self._heard.last_line)
         if self._out_of_memory(ended):
             reason, text = "memory", f"memory limit of {self._limits.memory_bytes} bytes reached ({text})"
         return self._told(End.FAILED, reason, text, code=ended.code)
@@ -81,11 +71,11 @@ class Gathering:
         if ended.code is None:
             return self._limits.memory_bytes < _LEAST_MEMORY
         used_up = ended.memory > self._limits.memory_bytes * 7 // 8
-        return used_up or _NO_MEMORY.search(self._last_line) is not None
+        return used_up or _NO_MEMORY.search(self._heard.last_line) is not None
 
     def _told(self, end: End, reason: str, text: str, *, code: int | None = None) -> Outcome:
         error = f"{text}; the agent was last {RUNNING}"
-        return Outcome(end, bytes(self._output), code, error, reason, RUNNING)
+        return Outcome(end, bytes(self._heard.output), code, error, reason, RUNNING)
 
 
 def _why(ended: Ended, last_line: str) -> tuple[str, str]:

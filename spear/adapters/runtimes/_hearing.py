@@ -8,9 +8,9 @@ class Heard:
     """The output and the log lines of one run; what is over a limit is dropped."""
 
     def __init__(self, limits: Limits, logs: LogSink) -> None:
-        self.output = bytearray()
-        self._limits, self._logged = limits, 0
-        self._lines = Lines(lambda line: logs.write(Stream.STDERR, Level.INFO, line))
+        self.output, self.last_line = bytearray(), ""
+        self._limits, self._logs, self._logged = limits, logs, 0
+        self._lines = Lines(self._line)
 
     def stdout(self, data: bytes) -> bool:
         """Keep bytes of the output; False when that went over the limit."""
@@ -24,6 +24,10 @@ class Heard:
         self._logged += len(data)
         self._lines.feed(data[: max(0, room)])
         return len(data) <= room
+
+    def _line(self, line: str) -> None:
+        self.last_line = line or self.last_line
+        self._logs.write(Stream.STDERR, Level.INFO, line)
 
     def close(self) -> None:
         """Log the last line although its end never came."""
