@@ -1,12 +1,10 @@
 import hashlib
 import os
-import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from io import BytesIO, RawIOBase
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from spear.adapters.storage.blobs import FileBlobStore, MemoryBlobStore
 from spear.adapters.threads import InlineThreads
 from spear.errors import Corrupt, NotFound, StartupError, TooLarge, Unavailable
 from spear.ports import Blob, BlobStore
+from tests.contract._disk import files_no_larger_than
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 1_000_000
@@ -60,17 +59,6 @@ def eventually(condition: Callable[[], bool], *, within_s: float = 30.0) -> None
     while not condition():
         assert time.monotonic() < deadline, f"not within {within_s} s"
         time.sleep(0.005)
-
-
-@contextmanager
-def files_no_larger_than(size: int) -> Iterator[None]:
-    """Let the kernel refuse to grow any file of this process past `size` bytes, as a full disk would."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 class Trickle(RawIOBase):

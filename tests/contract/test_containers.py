@@ -24,21 +24,10 @@ from spear.adapters.runtimes.container import ContainerRuntime
 from spear.adapters.system import SystemClock
 from spear.config import load
 from spear.errors import InvalidConfiguration, Unavailable
-from spear.ports import Artifact, End, Level, Limits, Outcome, RunSpec, Stream
+from spear.ports import Artifact, End, Limits, Outcome, RunSpec
 from tests.engine import Engine, skip_without_an_engine
+from tests.lines import Lines
 from tests.server import eventually
-
-
-class Lines:
-    """A log that keeps its lines in a list."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def write(self, stream: Stream, level: Level, message: str) -> None:
-        self.lines.append(message)
-
-    written_bytes = 0
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +81,7 @@ def said(runtime: ContainerRuntime, script: str, *, name: str = "spear/sh", **co
     """What a script in a container prints."""
     log = Lines()
     outcome = start(runtime, script, name=name, log=log, config=config).result()
-    assert outcome.end is End.COMPLETED, (outcome, log.lines)
+    assert outcome.end is End.COMPLETED, (outcome, log.messages)
     return outcome.output.decode().strip()
 
 
@@ -158,7 +147,7 @@ def test_the_volumes_of_an_image_are_memory_and_counted_as_such(engine: Engine, 
 def test_processes_are_limited(runtime: ContainerRuntime) -> None:
     log = Lines()
     start(runtime, "i=0; while [ $i -lt 400 ]; do sleep 100 & i=$((i+1)); done", log=log).result()
-    assert any("can't fork" in line for line in log.lines), log.lines[-3:]
+    assert any("can't fork" in line for line in log.messages), log.messages[-3:]
 
 
 def test_input_that_nobody_reads_holds_nothing_up(runtime: ContainerRuntime) -> None:
@@ -176,7 +165,7 @@ def test_a_command_that_is_not_there_is_told(engine: Engine, runtime: ContainerR
     log = Lines()
     outcome = start(runtime, "no-such-program", name="spear/bare", log=log).result()
     assert (outcome.end, outcome.exit_code) == (End.FAILED, 127)
-    assert "no-such-program" in log.lines[0]
+    assert "no-such-program" in log.messages[0]
 
 
 def test_the_error_says_what_it_did_last(runtime: ContainerRuntime) -> None:
@@ -206,7 +195,7 @@ def test_a_running_container_is_stopped_and_gone(engine: Engine, runtime: Contai
     log = Lines()
     run = start(runtime, "echo up >&2; while :; do :; done", log=log)
     with gevent.Timeout(10):
-        while not log.lines:
+        while not log.messages:
             gevent.sleep(0.01)
     began = time.monotonic()
     run.stop("enough")

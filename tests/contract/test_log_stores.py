@@ -1,10 +1,9 @@
 import json
-import resource
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -14,6 +13,7 @@ from spear.adapters.storage.logs import FileLogStore
 from spear.errors import AlreadyExists, Invalid, Unavailable
 from spear.events._bell import ThreadBell, ThreadTicket
 from spear.ports import Bell, Level, LogPage, LogSink, LogStore, Stream, Ticket
+from tests.contract._disk import files_no_larger_than
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -79,17 +79,6 @@ def say(log: LogSink, *said: str) -> None:
 
 def file_of(root: Path, execution_id: str = "exec") -> Path:
     return root / "node" / "task" / f"{execution_id}.log"
-
-
-@contextmanager
-def files_no_larger_than(size: int) -> Iterator[None]:
-    """Let the kernel refuse to grow any file of this process past `size` bytes, as a full disk would."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_lines_read_back_as_written_and_numbered_from_one(store, no_leaked_files):

@@ -19,23 +19,10 @@ from spear.ports import End, Instance, Level, Limits, Run, RunSpec, Runtime, Str
 from tests.conftest import native_threads, nothing_new, open_files
 from tests.contract._programs import PROGRAMS
 from tests.engine import Engine, skip_without_an_engine
+from tests.lines import Lines
 
 KINDS = list({make: kind for kind, make in reversed(RUNTIMES.items())}.values())[::-1]  # one for each runtime
 STOP_S = 0.2 + 0.3  # the promise and slack for a busy machine
-
-
-class Lines:
-    """A log that keeps its lines in a list."""
-
-    def __init__(self) -> None:
-        self.lines: list[tuple[Stream, Level, str]] = []
-
-    def write(self, stream: Stream, level: Level, message: str) -> None:
-        self.lines.append((stream, level, message))
-
-    @property
-    def written_bytes(self) -> int:
-        return sum(len(message) for _, _, message in self.lines)
 
 
 class Kit:

@@ -14,7 +14,7 @@ from spear.adapters.runtimes.wasm import WasmRuntime
 from spear.adapters.system import SystemClock
 from spear.models import ChatAnswer
 from spear.ports import Artifact, End, Level, Limits, RunSpec, Stream
-from tests.core.test_wasm import Lines
+from tests.lines import Lines
 
 ARENA, LENGTH, ROOM = 1024, 256, 128
 ECHO = "(memory.copy (local.get $out) (local.get $in) (local.get $n)) (i32.store (local.get $len) (local.get $n)) "

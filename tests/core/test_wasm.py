@@ -18,7 +18,8 @@ from spear.adapters.runtimes.wasm import WasmInstance, WasmRuntime
 from spear.adapters.system import SystemClock
 from spear.errors import InvalidConfiguration
 from spear.events._bell import ThreadBell, ThreadTicket
-from spear.ports import Artifact, End, Level, Limits, Outcome, RunSpec, Stream
+from spear.ports import Artifact, End, Limits, Outcome, RunSpec, Stream
+from tests.lines import Lines
 
 ROOT = Path(__file__).resolve().parents[2]
 HELLO = ROOT / "samples" / "build" / "hello.wasm"
@@ -33,18 +34,6 @@ IMPORTS = """
   (import "spear" "user_stream_close" (func $close (param i32) (result i32)))
   (memory (export "memory") 4)
 """
-
-
-class Lines:
-    def __init__(self) -> None:
-        self.lines: list[tuple[Stream, Level, str]] = []
-
-    def write(self, stream: Stream, level: Level, message: str) -> None:
-        self.lines.append((stream, level, message))
-
-    @property
-    def written_bytes(self) -> int:
-        return 0
 
 
 @pytest.fixture
