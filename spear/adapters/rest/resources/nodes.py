@@ -137,6 +137,13 @@ def resources_json(row: ResourceRow) -> dict[str, Any]:
 def make(platform: Platform) -> Resource:
     """The routes under /api/v1/nodes and /api/v1/resources."""
     api = Resource("nodes", __name__, url_prefix="/api/v1", description="Nodes and what they have")
+    _kept(api, platform)
+    _working(api, platform)
+    _measured(api, platform)
+    return api
+
+
+def _kept(api: Resource, platform: Platform) -> None:
     service = platform.nodes
 
     @api.post("/nodes")
@@ -180,6 +187,10 @@ def make(platform: Platform) -> Resource:
         wrote(service.delete(origin(), uuid, "deleted by request"))
         return {"success": True, "message": "Node deleted successfully"}
 
+
+def _working(api: Resource, platform: Platform) -> None:
+    service = platform.nodes
+
     @api.post("/nodes/<uuid>/drain")
     @api.body(Reason, required=False)
     @api.answers(OneNode, refuses=(404, 503))
@@ -203,6 +214,10 @@ def make(platform: Platform) -> Resource:
         """The node lives; one that was lost is back."""
         wrote(service.heartbeat(origin(), uuid, body["health_info"]))
         return {"success": True, "message": "Heartbeat received"}
+
+
+def _measured(api: Resource, platform: Platform) -> None:
+    service = platform.nodes
 
     @api.put("/nodes/<uuid>/resource")
     @api.body(ResourcesIn, required=False)
@@ -240,5 +255,3 @@ def make(platform: Platform) -> Resource:
         rows = views.list_resources(reader(platform), uuids, after=query["after"], limit=limit + 1)
         next_after = rows[limit - 1].node_uuid if len(rows) > limit else ""
         return {"resources": [resources_json(row) for row in rows[:limit]], "next_after": next_after}
-
-    return api

@@ -67,13 +67,7 @@ ObjectList = answer("ObjectList", objects=[Listed], next_after=str)
 def object_json(row: ObjectRow) -> dict[str, Any]:
     """An object as the API shows it; `key` is its full name, times in milliseconds."""
     return {
-        "key": row.name,
-        "bucket": row.bucket,
-        "version": row.version,
-        "size": row.size,
-        "sha256": row.sha256,
-        "content_type": row.content_type,
-        "metadata": row.metadata,
+        **_content_json(row),
         "refs": row.refs,
         "pinned": row.pinned,
         "created_at_ms": row.created_at_us // 1000,
@@ -85,6 +79,17 @@ def object_json(row: ObjectRow) -> dict[str, Any]:
 def _held_json(row: HoldingRow) -> dict[str, Any]:
     """An object of a node, which alone knows its references."""
     return {
+        **_content_json(row),
+        "refs": None,
+        "pinned": None,
+        "created_at_ms": None,
+        "updated_at_ms": row.reported_at_us // 1000,
+        "node_uuid": row.node_uuid,
+    }
+
+
+def _content_json(row: ObjectRow | HoldingRow) -> dict[str, Any]:
+    return {
         "key": row.name,
         "bucket": row.bucket,
         "version": row.version,
@@ -92,11 +97,6 @@ def _held_json(row: HoldingRow) -> dict[str, Any]:
         "sha256": row.sha256,
         "content_type": row.content_type,
         "metadata": row.metadata,
-        "refs": None,
-        "pinned": None,
-        "created_at_ms": None,
-        "updated_at_ms": row.reported_at_us // 1000,
-        "node_uuid": row.node_uuid,
     }
 
 
@@ -154,6 +154,12 @@ def _headers(key: str, found: ObjectRow | FarObject) -> dict[str, str]:
 def make(platform: Platform) -> Resource:
     """The routes under /api/v1/objects."""
     api = Resource("objects", __name__, url_prefix="/api/v1/objects", description="Stored content by name")
+    _stored(api, platform)
+    _counted(api, platform)
+    return api
+
+
+def _stored(api: Resource, platform: Platform) -> None:
     service, limit = platform.objects, platform.config.max_object_size
 
     @api.get("")
@@ -208,6 +214,10 @@ def make(platform: Platform) -> Resource:
         """Delete an object; a pinned one only with force, and one of a node only there."""
         return _held(service.delete(origin(), key, force=query["force"], condition=_condition()))
 
+
+def _counted(api: Resource, platform: Platform) -> None:
+    service = platform.objects
+
     @api.post("/<path:key>/refs")
     @api.body(Count, required=False)
     @api.answers(Held, refuses=(404, 409, 503))
@@ -233,5 +243,3 @@ def make(platform: Platform) -> Resource:
     def unpin(key: str) -> Any:
         """Let an object go when nothing refers to it."""
         return _held(service.unpin(origin(), key))
-
-    return api

@@ -12,8 +12,8 @@ from spear.adapters.rest.schemas import Ident, Resource, Taken, Text, answer, sa
 from spear.domain.node import OutcomeClass
 from spear.domain.placement import Rule
 from spear.scheduling.explain import explain, explain_why_not
-from spear.scheduling.placement import Reason, Refused
-from spear.services.placements import Placed
+from spear.scheduling.placement import Reason
+from spear.services import placements as decided
 from spear.services.platform import Platform
 
 _USUAL = 3
@@ -77,11 +77,19 @@ def _outcome(word: str) -> OutcomeClass:
     return OutcomeClass(word) if word in set(OutcomeClass) else OutcomeClass.UNKNOWN
 
 
-def _told(refused: list[Refused]) -> list[dict[str, str]]:
-    return [{"reason": one.reason.value, "text": one.text} for one in refused]
+def _why_not_json(node_uuid: str, found: decided.WhyNot) -> dict[str, Any]:
+    score, refused = round(found.score, 3), found.refused
+    return {
+        "fits": not refused,
+        "refused": [{"reason": one.reason.value, "text": one.text} for one in refused],
+        "score": score,
+        "rank": found.rank,
+        "fitting": found.fitting,
+        "explanation": explain_why_not(node_uuid, refused, score=score, rank=found.rank, fitting=found.fitting),
+    }
 
 
-def _placed_json(execution_id: str, placed: Placed) -> dict[str, Any]:
+def _placed_json(execution_id: str, placed: decided.Placed) -> dict[str, Any]:
     hops = [(hop.node_uuid, hop.outcome_class, hop.error_message) for hop in placed.hops]
     return {
         "execution_id": execution_id,
@@ -122,20 +130,8 @@ def make(platform: Platform) -> Resource:
         """Whether a node may run a task as things are, and everything that keeps it from it; nothing is run or recorded."""
         task, node_uuid = tasks.get(query["task_id"]), query["node_uuid"]
         found, (policy, version) = placements.why_not(task, node_uuid), placements.policy
-        score, refused = round(found.score, 3), found.refused
-        text = explain_why_not(node_uuid, refused, score=score, rank=found.rank, fitting=found.fitting)
-        return {
-            "task_id": task.task_id,
-            "node_uuid": node_uuid,
-            "fits": not refused,
-            "refused": _told(refused),
-            "score": score,
-            "rank": found.rank,
-            "fitting": found.fitting,
-            "explanation": text,
-            "policy": policy,
-            "policy_version": version,
-        }
+        told = _why_not_json(node_uuid, found)
+        return {"task_id": task.task_id, "node_uuid": node_uuid, **told, "policy": policy, "policy_version": version}
 
     @api.get("/executions/<execution_id>/placement")
     @api.query(AsOf)

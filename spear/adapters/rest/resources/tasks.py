@@ -169,6 +169,14 @@ def _executable(body: Executable | None) -> Executable:
     return {**body, "checksum_sha256": body["checksum_sha256"].lower()} if body else NOTHING_TO_RUN
 
 
+def _described(body: dict[str, Any]) -> dict[str, Any]:
+    needs = {
+        f"resources.{name}": f"{amount:.3f}".rstrip("0").rstrip(".") for name, amount in body.pop("resources").items()
+    }
+    config, executable = {**body["config"], **needs}, _executable(body["executable"])
+    return {"description": f"Task: {body['name']}", **body, "config": config, "executable": executable}
+
+
 def make(platform: Platform) -> Resource:
     """The routes under /api/v1/tasks."""
     api = Resource("tasks", __name__, url_prefix="/api/v1/tasks", description="Registered agents")
@@ -179,13 +187,7 @@ def make(platform: Platform) -> Resource:
     @api.answers(TaskRegistered, refuses=(409, 503))
     def register(body: dict[str, Any]) -> Any:
         """Register an agent; its endpoint, if it has one, must be free."""
-        needs = {
-            f"resources.{name}": f"{amount:.3f}".rstrip("0").rstrip(".")
-            for name, amount in body.pop("resources").items()
-        }
-        described = {"description": f"Task: {body['name']}", **body, "executable": _executable(body["executable"])}
-        described["config"] = {**body["config"], **needs}
-        task_id, committed = service.register(origin(), **described)
+        task_id, committed = service.register(origin(), **_described(body))
         wrote(committed)
         return {"success": True, "task_id": task_id, "message": "Task registered successfully"}
 
