@@ -10,7 +10,6 @@ from uuid import NAMESPACE_OID, UUID
 
 from eventsourcing.domain import Aggregate as LibraryAggregate
 from eventsourcing.domain import (
-    AggregateCreated,
     AggregateEvent,
     BoundCommandMethodDecorator,
     CommandMethodDecorator,
@@ -155,15 +154,7 @@ def topic_of(event: type[AggregateEvent]) -> str:
     return cast(str, event.TOPIC)  # type: ignore[attr-defined]
 
 
-def is_first(event: type[AggregateEvent]) -> bool:
-    """Whether the event creates its aggregate."""
-    return issubclass(event, AggregateCreated)
-
-
 def named(kind: str, name: str) -> UUID:
     """The id of the thing that owns a unique name, so that uniqueness is a primary-key clash and not a look-up."""
     digest = sha1(_NAMESPACE + f"spear/{kind}/{name}".encode(), usedforsecurity=False).digest()
     return UUID(bytes=digest[:16], version=5)  # as `uuid5` makes it, in two thirds of its time
-
-
-Fields = dict[str, Any]  # what an event carries, as read from JSON, before an upcast

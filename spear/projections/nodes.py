@@ -223,21 +223,3 @@ def list_resources(reader: Reader, uuids: list[str], *, after: str = "", limit: 
         where = f"node_uuid IN ({marks}) AND node_uuid > ? ORDER BY node_uuid LIMIT ?"
         return reader.rows(RESOURCES, where, (*uuids, after, limit))
     return reader.rows(RESOURCES, "node_uuid > ? ORDER BY node_uuid LIMIT ?", (after, limit))
-
-
-class NodeStats(msgspec.Struct, frozen=True):
-    """How many nodes there are, by presence."""
-
-    total_count: int
-    online_count: int
-    offline_count: int
-    recent_60s_count: int
-
-
-def node_stats(reader: Reader, *, now_us: int) -> NodeStats:
-    """Counts for a first look: online means online or active, recent means a heartbeat within 60 s."""
-    counts = dict(reader.values("SELECT status, count(*) FROM nodes GROUP BY status"))
-    recent = reader.values("SELECT count(*) FROM nodes WHERE last_heartbeat_us >= ?", (now_us - 60_000_000,))[0][0]
-    total = sum(counts.values())
-    online = counts.get("online", 0) + counts.get("active", 0)
-    return NodeStats(total, online, total - online, recent)

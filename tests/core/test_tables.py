@@ -16,7 +16,7 @@ from spear.models import ChatAnswer
 from spear.ports import Artifact, End, Level, Limits, RunSpec, Stream
 from tests.lines import Lines
 
-ARENA, LENGTH, ROOM = 1024, 256, 128
+ARENA, LENGTH = 1024, 256
 ECHO = "(memory.copy (local.get $out) (local.get $in) (local.get $n)) (i32.store (local.get $len) (local.get $n)) "
 DONE = "(i32.const 0)"
 TOOL, PARAM = '{"name":"t"}', '{"key":"%s","value":%d}'
