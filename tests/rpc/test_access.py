@@ -6,14 +6,23 @@ from uuid import uuid4
 
 import grpc
 import pytest
+from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from spear.adapters.rpc.access import METHODS, markdown
-from spear.adapters.rpc.generated.sms import events_pb2, execution_pb2, node_pb2, placement_pb2, task_pb2
+from spear.adapters.rpc.generated.sms import (
+    events_pb2,
+    execution_log_ingest_pb2,
+    execution_pb2,
+    node_pb2,
+    placement_pb2,
+    task_pb2,
+)
 from spear.adapters.rpc.generated.spearlet import function_pb2
 from spear.domain.token import TokenRole
 from tests.closed import Closed
 from tests.rpc._wire import Stub, bearer, connected, refused
+from tests.rpc.conftest import FILES
 from tests.rpc.test_server import described
 from tests.server import ROOT, events_of
 
@@ -152,6 +161,51 @@ def two(closed, line):
     """Two nodes: their tokens and uuids."""
     tokens = [closed.issued(f"n-{uuid4().hex}", "node") for _ in range(2)]
     return [(token, nodes(line, token).RegisterNode(node=PLACE).node_uuid) for token in tokens]
+
+
+REQUESTS = {
+    f"{service.full_name}/{method.name}": GetMessageClass(method.input_type)
+    for file in FILES
+    for service in file.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
+}
+
+
+def naming(method: str, path: str, uuid: str) -> bytes:
+    """A request of this method that names a node there and says nothing else."""
+    message = REQUESTS[method]()
+    *parents, last = path.split(".")
+    named = message
+    for name in parents:
+        named = getattr(named, name)
+    setattr(named, last, uuid)
+    return message.SerializeToString()
+
+
+def test_by_no_method_does_a_node_speak_for_another(line, two):
+    (token, _), (_, other) = two
+    spoken = [(method, path) for method, who, paths in METHODS if "itself" in who for path in paths.split()]
+    found = {one: status(line, one[0], bearer(token), naming(*one, other)) for one in spoken}
+    assert len(found) > 12 and found == dict.fromkeys(found, FORBIDDEN)
+
+
+def test_the_lines_of_an_execution_are_told_by_the_node_that_runs_it(closed, line, two):
+    (token, own), (thief, _) = two
+    ran = {
+        "execution_id": str(uuid4()),
+        "task_id": closed.register("hello"),
+        "node_uuid": own,
+        "instance_id": str(uuid4()),
+    }
+    registry = Stub(line, execution_pb2, "ExecutionRegistryService", token=token)
+    assert registry.ReportExecution(**ran, status=execution_pb2.EXECUTION_STATUS_RUNNING).accepted
+    said = {"execution_id": ran["execution_id"], "lines": [{"seq": 1, "message": "mine"}]}
+    ingest = [Stub(line, execution_log_ingest_pb2, "ExecutionLogIngestService", token=one) for one in (thief, token)]
+    with refused(FORBIDDEN, "speaks for no other"):
+        ingest[0].AppendExecutionLogs(**said)
+    with refused(FORBIDDEN, "speaks for no other"):
+        ingest[0].FinalizeExecutionLogs(execution_id=ran["execution_id"])
+    assert ingest[1].AppendExecutionLogs(**said).accepted == 1
 
 
 def test_how_an_invocation_went_is_told_by_who_asked_where_it_should_run(closed, line, two):

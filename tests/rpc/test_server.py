@@ -163,18 +163,26 @@ def test_reflection_lists_and_describes_every_service(channel):
     assert b"SubscribeTaskEvents" in answer.file_descriptor_response.file_descriptor_proto[0]
 
 
-@pytest.mark.parametrize(
-    ("role", "has", "has_not"),
-    [
-        ("sms", "spearlet.RouterFilterService", "spearlet.InvocationService"),
-        ("spearlet", "spearlet.InvocationService", "sms.NodeService"),
-    ],
-)
-def test_each_role_answers_for_its_own_services(tmp_path, role, has, has_not):
+SERVED = {
+    "sms": """sms.NodeService sms.TaskService sms.PlacementService sms.EventsService sms.InstanceRegistryService
+        sms.ExecutionRegistryService sms.ExecutionIndexService sms.ExecutionLogIngestService sms.McpRegistryService
+        sms.BackendRegistryService sms.ModelDeploymentRegistryService sms.ObjectRegistryService
+        spearlet.RouterFilterService""",
+    "spearlet": """spearlet.ObjectService spearlet.InvocationService spearlet.ExecutionService
+        spearlet.InstanceService""",
+}
+
+
+@pytest.mark.parametrize("role", SERVED)
+def test_each_role_answers_for_its_own_services_says_that_they_do_well_and_describes_them(tmp_path, role):
+    own = set(SERVED[role].split())
     with Server(tmp_path / "data", role=role) as alone, connected(alone) as channel:
-        listed = services_of(channel)
-    assert has in listed
-    assert has_not not in listed
+        health = health_pb2_grpc.HealthStub(channel)
+        statuses = health.List(health_pb2.HealthListRequest(), timeout=30).statuses
+        listed, methods = services_of(channel), described(channel)
+    assert listed == own | {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+    assert {name for name, told in statuses.items() if told.status == health_pb2.HealthCheckResponse.SERVING} >= own
+    assert {method.partition("/")[0] for method in methods} == listed
 
 
 def test_a_stop_ends_streams_and_answers_what_runs(tmp_path: Path, monkeypatch):
