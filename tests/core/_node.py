@@ -197,10 +197,10 @@ class Node:
         self.greenlets.append(gevent.spawn(main, *args, **kwargs))
         return self.greenlets[-1]
 
-    def task(self, *, priority="normal", node_uuid="", capabilities=(), **config):
+    def task(self, *, priority="normal", node_uuid="", capabilities=(), endpoint="", **config):
         """A registered task."""
         task_id, _ = self.tasks.register(
-            ORIGIN, name="t", endpoint="", version="1", description="", priority=priority, node_uuid=node_uuid,
+            ORIGIN, name="t", endpoint=endpoint, version="1", description="", priority=priority, node_uuid=node_uuid,
             capabilities=list(capabilities), metadata={}, config=config, executable=dict(WASM),
         )  # fmt: skip
         return self.tasks.get(task_id)

@@ -17,6 +17,7 @@ from tests.core._node import ORIGIN, joined, node, until
 INSTANCE = "01900000-0000-7000-8000-000000000001"
 LOST_REQUEST = Declined(Arrival.UNKNOWN, OutcomeClass.UNAVAILABLE, "the connection broke")
 LOST_ANSWER = Declined(Arrival.UNKNOWN, OutcomeClass.TIMEOUT, "no answer in time")
+NO_ANSWER_IN_TIME = Declined(Arrival.UNKNOWN, OutcomeClass.TIMEOUT, "and the request did not arrive")
 UNSENT = Declined(Arrival.UNSENT, OutcomeClass.UNAVAILABLE, "failed to connect")
 FULL = Declined(Arrival.REFUSED, OutcomeClass.OVERLOADED, "the queue is full", "OVERLOADED")
 GONE = Declined(Arrival.REFUSED, OutcomeClass.UNAVAILABLE, "task x not found", "TASK_NOT_FOUND")
@@ -130,9 +131,10 @@ def test_what_may_have_arrived_is_asked_for_there_and_runs_once(here, there, tro
     assert "ExecutionSpilled" not in here.recorded()
 
 
-def test_a_node_that_says_that_it_does_not_have_it_lets_it_go(here, there):
+@pytest.mark.parametrize("silence", [LOST_REQUEST, NO_ANSWER_IN_TIME])
+def test_a_node_that_says_that_it_does_not_have_it_lets_it_go(here, there, silence):
     best, other = best_first(here)
-    there.troubles[best].extend([LOST_REQUEST, FULL])
+    there.troubles[best].extend([silence, FULL])
     assert run(here).node_uuid == other
     assert ran_on(there) == [other]
 

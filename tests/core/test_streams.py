@@ -5,15 +5,16 @@ import threading
 
 import pytest
 
-from spear.errors import Forbidden, Overloaded, Unauthenticated
+from spear.errors import ExecutionTimedOut, Forbidden, Overloaded, Unauthenticated
 from spear.events._bell import ThreadBell, ThreadTicket
 from spear.protocols import ssf
-from spear.services import streams
+from spear.services import endpoints, streams
 from spear.services.hubs import Hub
 from spear.services.pipes import Pipe
 from spear.services.sessions import EXPIRES_IN_MS, Sessions
 from spear.services.streams import Attachment
 from spear.services.tokens import ANYBODY
+from tests.core._node import ORIGIN, node, until
 from tests.crash._support import SteadyClock
 
 
@@ -163,6 +164,20 @@ def test_stream_ids_of_many_clients_never_meet_and_are_not_given_out_again_at_on
     one.send(1, ssf.make(2, 1))
     one.close()
     assert relay.link.left == [1, 4, 2]  # and not what the last one had: the link's end says that
+
+
+def test_who_asks_for_an_endpoint_whose_agent_does_not_begin_hears_so_in_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(endpoints, "PATIENCE_S", 0.05)
+    with node(tmp_path, max_concurrent=1) as here:
+        _, _, guest = here.begin(here.task())
+        here.task(endpoint="talk")
+        ways = endpoints.Endpoints(here.log, here.reader, tasks=here.tasks, executions=here.executions, streams=None)
+        with pytest.raises(ExecutionTimedOut, match=r"did not begin within 0.05 s") as told:
+            ways.open(ORIGIN, "Talk")
+        assert (told.value.code, told.value.http_status) == ("UPSTREAM_TIMEOUT", 504)
+        here.guests.at_once = True
+        guest.end()
+        until(here.at_rest)
 
 
 @pytest.fixture

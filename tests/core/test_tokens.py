@@ -6,6 +6,7 @@ import pytest
 from spear.adapters.system import SystemIds, new_secret
 from spear.domain.token import Token, TokenRole
 from spear.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, Unauthenticated
+from spear.protocols import passes
 from spear.services.nodes import Nodes
 from spear.services.tokens import ANYBODY, Tokens
 from tests.core._node import ORIGIN, node
@@ -48,6 +49,17 @@ def test_an_error_never_repeats_what_was_sent(tokens):
         with pytest.raises(Unauthenticated) as caught:
             tokens.admit(sent, open_door=True)
         assert "hunter2" not in caught.value.message + str(caught.value.details)
+
+
+def test_a_secret_is_good_only_if_a_comparison_in_constant_time_says_so(here, tokens, monkeypatch):
+    token, _ = tokens.issue(ORIGIN, "alice", TokenRole.CLIENT)
+    key, shown = here.passes.key_of("n1"), f"Bearer {here.passes.issue('n1', '')}"
+    assert brought(tokens, token).name == "alice" and passes.read(key, shown)
+    for module in ("services.tokens", "protocols.passes"):
+        monkeypatch.setattr(f"spear.{module}.compare_digest", lambda *_: False)
+    with pytest.raises(Unauthenticated):
+        brought(tokens, token)
+    assert passes.read(key, shown) is None
 
 
 def test_a_name_has_one_token_until_it_is_revoked(tokens):

@@ -115,6 +115,15 @@ def test_a_session_token_opens_one_execution_once(node: EchoNode, execution: str
     node.finish(other)
 
 
+def test_behind_a_door_that_ends_tls_a_session_is_told_with_its_own_name_and_wss(
+    node: EchoNode, execution: str
+) -> None:
+    asked = {"X-Forwarded-Proto": "https", "Host": "localhost:8443"}
+    told = done(node.post(f"/executions/{execution}/streams/session", headers=asked))
+    path = f"/api/v1/executions/{execution}/streams/ws?token={told['token']}"
+    assert told["ws_url"] == f"wss://localhost:8443{path}"
+
+
 def test_an_execution_that_ends_ends_its_conversations_and_takes_no_more(node: EchoNode) -> None:
     execution = node.begin(node.register())
     late = ticket(node, execution)
