@@ -3,6 +3,7 @@
 import hashlib
 import os
 import signal
+import socket
 import stat
 import threading
 from contextlib import closing, suppress
@@ -19,6 +20,7 @@ from spear.adapters.bus.keys import own_keys
 from spear.client import Bus, follow
 from spear.errors import CursorReset, Invalid, NotFound, StartupError, Unavailable
 from spear.protocols import bus
+from tests.e2e._liar import Liar
 from tests.rest._server import serving
 from tests.server import eventually
 
@@ -85,6 +87,23 @@ def test_a_follower_hears_what_is_written_while_it_waits(server):
             server.post("/files", b"x")
             listener.join(0.05)
     assert heard[0].type == "FileUploaded"
+
+
+def test_a_follower_whom_no_notice_reaches_hears_everything_all_the_same(server):
+    def nowhere(page):
+        page["notices"] = port
+
+    with socket.create_server(("127.0.0.1", 0)) as deaf, Liar(server.bus_port, nowhere) as between:
+        port = deaf.getsockname()[1]
+        with closing(follow(f"127.0.0.1:{between.port}", after=-1, noun="object")) as followed:
+            heard = []
+            listener = threading.Thread(target=lambda: heard.extend(islice(followed, 3)))
+            listener.start()
+            eventually(lambda: between.passed)  # it stands at the end of the log and waits
+            write(server, 3, name="unsaid")
+            listener.join(20)
+    assert [event.type for event in heard] == ["ObjectPut"] * 3
+    assert [event.previous for event in heard[1:]] == [event.position for event in heard[:-1]]
 
 
 def test_many_followers_over_kills_and_disconnects_each_end_with_every_event_once(tmp_path):

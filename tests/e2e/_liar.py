@@ -16,7 +16,7 @@ class Liar:
     """Listens on a loopback port of its own for as long as a `with`; `lie` is given each answer to change."""
 
     def __init__(self, port: int, lie: Callable[[Page], None]) -> None:
-        self._lie, self._over = lie, threading.Event()
+        self._lie, self._over, self.passed = lie, threading.Event(), 0
         self._context = zmq.Context()
         self._asked, self._true = self._context.socket(zmq.ROUTER), self._context.socket(zmq.DEALER)
         self.port = self._asked.bind_to_random_port("tcp://127.0.0.1")
@@ -33,6 +33,7 @@ class Liar:
                 self._lie(page)
                 assert version == bus.VERSION
                 self._asked.send_multipart([reader, version, msgspec.msgpack.encode(page)])
+                self.passed += 1
 
     def __enter__(self) -> Self:
         self._thread.start()
