@@ -1,5 +1,6 @@
 """A SPEARlet and its SMS as two processes: connect, register, beat, lose each other, find each other again."""
 
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
@@ -255,7 +256,24 @@ def test_how_far_it_has_heard_is_kept_and_nothing_old_is_told_again(tmp_path: Pa
         assert node.get(dropped).status_code == 404
 
 
-def test_at_debug_each_report_of_resources_and_each_call_of_the_sms_is_a_line(tmp_path: Path, sms: Server) -> None:
+def test_where_the_sms_has_another_log_by_now_it_hears_everything_again(tmp_path: Path, sms: Server) -> None:
+    with near(tmp_path, sms) as node:
+        body = {"name": "n", "version": "1", "node_uuid": identity(node)}
+        first = sms.post("/api/v1/tasks", json=body).json()["task_id"]
+        eventually(lambda: cursor(sms, node))
+        assert node.call("DELETE", f"/api/v1/tasks/{first}?here=true").status_code == 200
+        sms.stop()
+        (node.data_dir / f"task_events_cursor_{identity(node)}.json").write_text("1000000")
+        sms.start()
+        eventually(lambda: node.get(f"/api/v1/tasks/{first}?here=true").status_code == 200)
+        last = int(sms.post("/api/v1/tasks", json=body).headers["X-Position"])
+        eventually(lambda: cursor(sms, node) == last)
+        assert "the SMS has no event 1000000, so its log is another one" in node.output()
+
+
+def test_at_debug_each_report_and_call_of_the_sms_is_a_line_and_pauses_grow_while_it_is_away(
+    tmp_path: Path, sms: Server
+) -> None:
     with spearlet(tmp_path, sms, "--auto-register", "--log-level", "debug") as node:
         eventually(lambda: beats(sms, identity(node)) >= 2)
         eventually(lambda: node.output().count(f"reported the resources of node {identity(node)} to the SMS") >= 2)
@@ -263,3 +281,10 @@ def test_at_debug_each_report_of_resources_and_each_call_of_the_sms_is_a_line(tm
         assert all(f"called the SMS: NodeService/{name}" in told for name in ("RegisterNode", "Heartbeat"))
         sms.kill()
         eventually(lambda: "called the SMS: NodeService/Heartbeat: UNAVAILABLE" in node.output())
+        eventually(lambda: len(pauses(node)) >= 4)
+        assert pauses(node) == sorted(pauses(node)) and pauses(node)[-1] >= 2 * pauses(node)[0] > 0
+
+
+def pauses(node: Server) -> list[float]:
+    """How many seconds the node waited each time before it tried to beat again."""
+    return [float(said) for said in re.findall(r"NodeService/Heartbeat.*trying again in ([\d.]+) s", node.output())]
