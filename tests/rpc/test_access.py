@@ -271,9 +271,10 @@ def test_every_event_names_the_token_that_caused_it(closed, line):
     task = closed.register("hello")
     invoke = Stub(line, function_pb2, "InvocationService", token=closed.tokens["client"]).Invoke
     ran = invoke(task_id=task).execution_id
-    kinds = ["ExecutionRequested", "ExecutionCompleted"]
-    actors = {event["actor"] for event in events_of(closed, kinds, noun="execution", ident=ran)}
-    assert actors == {"grpc:a-client"}
+    caused = events_of(closed, [], noun="execution", ident=ran)
+    caused += events_of(closed, [], noun="object", ident=f"results/{task}/{ran}")
+    assert {"ExecutionRequested", "ExecutionStarted", "ExecutionCompleted", "ObjectPut"} <= {e["type"] for e in caused}
+    assert {event["actor"] for event in caused} == {"grpc:a-client"}
 
 
 def test_a_revoked_token_opens_nothing_at_once(closed, line):

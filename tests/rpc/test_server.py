@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,8 +15,25 @@ from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from spear.adapters.rpc.errors import status_of
 from spear.adapters.rpc.generated.sms import events_pb2, node_pb2
 from spear.adapters.rpc.generated.spearlet import function_pb2
+from spear.errors import (
+    AlreadyExists,
+    Conflict,
+    CursorGap,
+    CursorReset,
+    ExecutionTimedOut,
+    Forbidden,
+    Invalid,
+    Malformed,
+    NotFound,
+    Overloaded,
+    Refused,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+)
 from tests.rpc._wire import Stub, connected, refused
 from tests.rpc.conftest import MOST_STREAMS
 from tests.server import ROOT, Server, events_of, eventually
@@ -96,6 +114,20 @@ def test_the_limit_on_messages_can_be_set(tmp_path, monkeypatch):
         ask = Stub(channel, node_pb2, "NodeService").GetNode
         pytest.raises(grpc.RpcError, ask, uuid="x" * 1000).match("RESOURCE_EXHAUSTED")
         pytest.raises(grpc.RpcError, ask, uuid="x" * 900).match("NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        (Invalid, "INVALID_ARGUMENT"), (Malformed, "INVALID_ARGUMENT"), (NotFound, "NOT_FOUND"),
+        (AlreadyExists, "ALREADY_EXISTS"), (Refused, "FAILED_PRECONDITION"), (CursorReset, "FAILED_PRECONDITION"),
+        (CursorGap, "OUT_OF_RANGE"), (Conflict, "ABORTED"), (Overloaded, "RESOURCE_EXHAUSTED"),
+        (TooLarge, "RESOURCE_EXHAUSTED"), (ExecutionTimedOut, "DEADLINE_EXCEEDED"), (Unavailable, "UNAVAILABLE"),
+        (Unauthenticated, "UNAUTHENTICATED"), (Forbidden, "PERMISSION_DENIED"),
+    ],
+)  # fmt: skip
+def test_each_kind_of_error_has_its_status(kind, status):
+    assert status_of(kind("why")) is grpc.StatusCode[status]
 
 
 def test_what_is_no_method_is_unimplemented(channel):
@@ -219,6 +251,26 @@ def test_a_bug_is_told_by_its_correlation_and_nothing_else():
     line = next(line for line in map(json.loads, log.splitlines()) if line["level"] == "error")
     assert (line["correlation_id"], "secret mine" in line["exception"]) == ("find-me", True)
     assert process.returncode == 0
+
+
+def test_who_asks_nothing_for_long_enough_is_hung_up_on_and_may_come_again():
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    states, idle = [], threading.Event()
+
+    def changed(state: grpc.ChannelConnectivity) -> None:
+        states.append(state)
+        if state is grpc.ChannelConnectivity.IDLE and grpc.ChannelConnectivity.READY in states:
+            idle.set()
+
+    with subprocess.Popen([sys.executable, "-m", "tests.rpc._broken", "200"], cwd=ROOT, **pipes) as process:
+        with grpc.insecure_channel(f"127.0.0.1:{int(process.stdout.readline())}") as channel:
+            channel.subscribe(changed)
+            for _ in range(2):
+                with refused(grpc.StatusCode.INTERNAL):
+                    Stub(channel, node_pb2, "NodeService").GetNode(uuid="x")
+                assert idle.wait(20), states
+                idle.clear()
+        process.communicate(timeout=30)
 
 
 @pytest.fixture
