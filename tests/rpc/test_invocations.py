@@ -51,6 +51,16 @@ def test_the_agents_own_limit_is_a_timeout(invocations, sleeper):
     assert invocations.Invoke(task_id=sleeper, timeout_ms=50).status == TIMEOUT
 
 
+@pytest.mark.parametrize("metadata", [{}, {"spear.endpoint_gateway": "true"}])
+def test_what_the_public_sms_asks_a_node_for_runs(invocations, executions, hello, fresh, metadata):
+    asked = {"invocation_id": f"request-{fresh}", "execution_id": fresh, "task_id": hello, "timeout_ms": 0}
+    entry = {"function_name": "__spear_default_entry__", "input": {"content_type": "application/octet-stream"}}
+    mode = pb.EXECUTION_MODE_ASYNC if metadata else pb.EXECUTION_MODE_SYNC
+    ran = invocations.Invoke(**asked, **entry, mode=mode, metadata=metadata)
+    assert (ran.invocation_id, ran.execution_id) == (asked["invocation_id"], fresh)
+    eventually(lambda: executions.GetExecution(execution_id=fresh).status == COMPLETED)
+
+
 def test_an_unknown_task_a_missing_one_and_bad_fields_are_told_by_name(invocations, hello, fresh):
     with refused(grpc.StatusCode.NOT_FOUND, fresh):
         invocations.Invoke(task_id=fresh)

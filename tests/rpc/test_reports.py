@@ -1,7 +1,7 @@
 """What nodes report over gRPC: taken over once, in whatever order and however often it is told."""
 
 from typing import Any
-from uuid import uuid4
+from uuid import NAMESPACE_OID, uuid4, uuid5
 
 import grpc
 import pytest
@@ -122,6 +122,42 @@ def test_another_node_cannot_speak_of_it(server: Server, report, ran):
     report(ran, RUNNING, T)
     assert report({**ran, "node_uuid": str(uuid4())}, FAILED, T + 1) == (False, T)
     assert shown(server, ran)["status"] == "running"
+
+
+def test_what_a_node_of_the_public_spear_reports_is_understood(server: Server, stub, report, nodes, tasks, lines, ran):
+    node, task_id = (
+        str(uuid5(NAMESPACE_OID, f"127.0.0.9:50052:{ran['node_uuid']}")),
+        tasks.RegisterTask(name="t").task_id,
+    )
+    ran |= {"node_uuid": node, "task_id": task_id, "instance_id": f"inst-{ran['instance_id']}"}
+    place = {"uuid": node, "ip_address": "127.0.0.9", "port": 50052, "http_port": 8081, "status": "online"}
+    nodes.RegisterNode(
+        node={**place, "metadata": {"name": "public"}, "registered_at": T // 1000, "last_heartbeat": T // 1000}
+    )
+    assert nodes.Heartbeat(uuid=node, timestamp=T // 1000).success
+    told = {
+        "task_id": task_id,
+        "node_uuid": node,
+        "status": 2,
+        "updated_at": T // 1000,
+        "reason": "instance initialized",
+    }
+    assert tasks.UpdateTaskStatus(**told).success
+    instance = {"instance_id": ran["instance_id"], "task_id": task_id, "node_uuid": node, "status": 1}
+    seen = {"updated_at_ms": T, "last_seen_ms": T, "current_execution_id": ran["execution_id"]}
+    assert stub("sms.InstanceRegistryService").ReportInstance(**instance, **seen, created_at_ms=T).accepted
+    ran |= {"function_name": "__spear_default_entry__", "invocation_id": "i-1", "started_at_ms": T}
+    assert report(ran, RUNNING, T) == (True, T)
+    for stream, seq in (("system", 1), ("wasm", 2)):
+        lines.AppendExecutionLogs(execution_id=ran["execution_id"], lines=some(seq, seq, stream=stream, level="info"))
+    assert report(ran, COMPLETED, T + 9, completed_at_ms=T + 9, metadata={"execution_time_ms": "9"}) == (True, T + 9)
+    index = stub("sms.ExecutionIndexService")
+    (live,) = index.ListTaskInstances(task_id=task_id).instances
+    assert live.instance_id == ran["instance_id"].removeprefix("inst-")
+    for ident in (live.instance_id, ran["instance_id"]):
+        (done,) = index.ListInstanceExecutions(instance_id=ident).executions
+        assert (done.execution_id, done.status) == (ran["execution_id"], COMPLETED)
+    assert shown(server, ran)["duration_ms"] == 9 and len(log(server, ran)["lines"]) == 2
 
 
 def test_an_execution_keeps_its_task(report, ran):

@@ -48,6 +48,11 @@ def ident(name: str, value: str) -> str:
         raise Invalid.field(name, value, 'a UUID or ""') from None
 
 
+def instance_ident(name: str, value: str) -> str:
+    """The UUID of an instance, or "" for none; nodes of the public SPEAR write `inst-` before it."""
+    return ident(name, value.removeprefix("inst-"))
+
+
 def word(name: str, value: int, words: Mapping[int, T], kind: Any) -> T:
     """What an enum's number means; raises `Invalid` for one that means nothing here."""
     if value not in words:

@@ -92,7 +92,7 @@ class ExecutionIndexService:
     def list_instance_executions(self, request: Message, asked: Asked) -> Message:
         """What ran on the instance, newest first."""
         instance_id = text("instance_id", request.instance_id, most=64, least=1)
-        row = views.get_instance(self._reader, str(as_uuid("instance", instance_id)))
+        row = views.get_instance(self._reader, str(as_uuid("instance", instance_id.removeprefix("inst-"))))
         if row is None:
             raise NotFound.noun("instance", instance_id)
         most, after = limit(request.limit, _MOST_EXECUTIONS), cursor(request.page_token)

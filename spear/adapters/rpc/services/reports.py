@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from spear.adapters.rpc.calls import Asked, Message
-from spear.adapters.rpc.checks import ident, number, text, text_map, word
+from spear.adapters.rpc.checks import ident, instance_ident, number, text, text_map, word
 from spear.adapters.rpc.generated.sms import execution_log_ingest_pb2 as lines_pb
 from spear.adapters.rpc.generated.sms import execution_pb2 as pb
 from spear.domain.execution import ExecutionReport, ExecutionStatus, Start
@@ -31,6 +31,10 @@ _CODES = {
 
 def _id(request: Message, field: str) -> str:
     return ident(field, text(field, getattr(request, field), most=64, least=1))
+
+
+def _instance_id(request: Message, *, least: int) -> str:
+    return instance_ident("instance_id", text("instance_id", request.instance_id, most=64, least=least))
 
 
 def _us(request: Message, field: str) -> int:
@@ -65,7 +69,7 @@ class InstanceRegistryService(_Reported):
 
     def report_instance(self, request: Message, asked: Asked) -> Message:
         """How an instance of the node is; `accepted` is false for news that is older than what is known."""
-        instance_id, told = _id(request, "instance_id"), text_map("metadata", request.metadata)
+        instance_id, told = _instance_id(request, least=1), text_map("metadata", request.metadata)
         updated_at_us = self._told_at(request)
         seen = InstanceReport(
             node_uuid=self._speaker(request, asked),
@@ -108,7 +112,7 @@ class ExecutionRegistryService(_Reported):
             node_uuid=self._speaker(request, asked),
             status=status,
             updated_at_us=updated_at_us,
-            instance_id=ident("instance_id", request.instance_id),
+            instance_id=_instance_id(request, least=0),
             start=start if start in set(Start) else "",
             requested_at_us=(_whole(told, "requested_at_ms") or 0) * 1000,
             started_at_us=started_at_us,
