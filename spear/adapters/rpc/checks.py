@@ -48,9 +48,9 @@ def ident(name: str, value: str) -> str:
         raise Invalid.field(name, value, 'a UUID or ""') from None
 
 
-def instance_ident(name: str, value: str) -> str:
-    """The UUID of an instance, or "" for none; nodes of the public SPEAR write `inst-` before it."""
-    return ident(name, value.removeprefix("inst-"))
+def bare_instance_id(value: str) -> str:
+    """An instance's id without the `inst-` that nodes of the public SPEAR write before its UUID."""
+    return value.removeprefix("inst-")
 
 
 def word(name: str, value: int, words: Mapping[int, T], kind: Any) -> T:

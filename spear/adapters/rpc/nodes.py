@@ -10,6 +10,7 @@ import grpc
 
 from spear.adapters.credentials import Pem
 from spear.adapters.rpc.calls import Message
+from spear.adapters.rpc.checks import bare_instance_id
 from spear.adapters.rpc.errors import CODE_KEY
 from spear.adapters.rpc.generated.spearlet import function_pb2 as pb
 from spear.adapters.rpc.lines import line_to
@@ -39,6 +40,7 @@ _ENDS = {
     pb.EXECUTION_STATUS_TERMINATED: End.CANCELLED,
     pb.EXECUTION_STATUS_TIMEOUT: End.TIMEOUT,
 }
+_FAILED, _PUBLIC_CODE = "EXECUTION_FAILED", "EXECUTION_ERROR"  # the one that nodes of the public SPEAR have
 _Code = grpc.StatusCode
 _REFUSALS = {  # a node that says one of these does not have the execution
     "OVERLOADED": OutcomeClass.OVERLOADED,
@@ -89,8 +91,20 @@ class NodeClients:
         try:
             told = self._call(node, "InvocationService/Invoke", request, pb.InvokeResponse, timeout_s, known_as)
         except grpc.RpcError as error:
-            return self._declined(node, errand, error)
-        return _answer(node, told)
+            return self._ended(node, errand, error) or self._declined(node, errand, error)
+        return _answer(node, told, told.ending)
+
+    def _ended(self, node: NodeAddress, errand: Errand, error: Any) -> Answer | None:
+        """How the execution failed, where a node of the public SPEAR says no more than INTERNAL, and would run it again."""
+        if error.code() is not _Code.INTERNAL:
+            return None
+        request = pb.GetExecutionRequest(execution_id=errand.execution_id, include_output=True)
+        try:
+            told = self._call(node, "ExecutionService/GetExecution", request, pb.Execution, _CALL_S)
+        except grpc.RpcError:
+            return None
+        answer = _answer(node, told, pb.Ending())
+        return answer if isinstance(answer, Answer) and told.error.code == _PUBLIC_CODE else None
 
     def _declined(self, node: NodeAddress, errand: Errand, error: Any) -> Declined:
         declined = _sorted(node, error)
@@ -195,8 +209,8 @@ class _Channel:
         self.channel, self.users, self.given_up = channel, 0, False
 
 
-def _answer(node: NodeAddress, told: Message) -> Answer | Declined:
-    end, how = _ENDS.get(told.status), told.ending
+def _answer(node: NodeAddress, told: Message, how: Message) -> Answer | Declined:
+    end = _ENDS.get(told.status)
     if end is None:
         text = f"node {node.node_uuid}: the execution has not ended: {pb.ExecutionStatus.Name(told.status)}"
         return Declined(Arrival.UNKNOWN, OutcomeClass.INTERNAL, text)
@@ -207,10 +221,10 @@ def _answer(node: NodeAddress, told: Message) -> Answer | Declined:
         told.error.message,
         how.reason,
         how.last_action,
-        told.error.code or "EXECUTION_FAILED",
+        _FAILED if told.error.code in ("", _PUBLIC_CODE) else told.error.code,
     )
     took = told.completed_at.ToMicroseconds() - told.started_at.ToMicroseconds() if told.HasField("started_at") else 0
-    return Answer(outcome, told.instance_id, how.start, max(took, 0))
+    return Answer(outcome, bare_instance_id(told.instance_id), how.start, max(took, 0))
 
 
 def _said(error: Any) -> str:

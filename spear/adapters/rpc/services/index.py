@@ -1,7 +1,7 @@
 """Instances and executions of the whole fleet, as the SMS shows them."""
 
 from spear.adapters.rpc.calls import Asked, Message
-from spear.adapters.rpc.checks import text
+from spear.adapters.rpc.checks import bare_instance_id, text
 from spear.adapters.rpc.generated.sms import execution_pb2 as pb
 from spear.adapters.rpc.paging import cursor, limit, token
 from spear.adapters.rpc.services.executions import FUNCTION_NAME
@@ -92,7 +92,7 @@ class ExecutionIndexService:
     def list_instance_executions(self, request: Message, asked: Asked) -> Message:
         """What ran on the instance, newest first."""
         instance_id = text("instance_id", request.instance_id, most=64, least=1)
-        row = views.get_instance(self._reader, str(as_uuid("instance", instance_id.removeprefix("inst-"))))
+        row = views.get_instance(self._reader, str(as_uuid("instance", bare_instance_id(instance_id))))
         if row is None:
             raise NotFound.noun("instance", instance_id)
         most, after = limit(request.limit, _MOST_EXECUTIONS), cursor(request.page_token)

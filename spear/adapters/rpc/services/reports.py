@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from spear.adapters.rpc.calls import Asked, Message
-from spear.adapters.rpc.checks import ident, instance_ident, number, text, text_map, word
+from spear.adapters.rpc.checks import bare_instance_id, ident, number, text, text_map, word
 from spear.adapters.rpc.generated.sms import execution_log_ingest_pb2 as lines_pb
 from spear.adapters.rpc.generated.sms import execution_pb2 as pb
 from spear.domain.execution import ExecutionReport, ExecutionStatus, Start
@@ -34,7 +34,7 @@ def _id(request: Message, field: str) -> str:
 
 
 def _instance_id(request: Message, *, least: int) -> str:
-    return instance_ident("instance_id", text("instance_id", request.instance_id, most=64, least=least))
+    return ident("instance_id", bare_instance_id(text("instance_id", request.instance_id, most=64, least=least)))
 
 
 def _us(request: Message, field: str) -> int:
