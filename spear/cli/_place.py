@@ -46,7 +46,7 @@ def find(data_dir: Path) -> Place:
 
 @contextmanager
 def opened(place: Place) -> Iterator[ApswRecorder]:
-    """The log, for reading only; raises `Corrupt` when it cannot be read, `StartupError` when it is no log."""
+    """The log, for reading only; raises `Corrupt` when it cannot be read or holds no events, `StartupError` when it is no log."""
     try:
         recorder = ApswRecorder(place.log, read_only=True)
     except (apsw.CorruptError, apsw.IOError, apsw.NotADBError) as error:
@@ -55,6 +55,8 @@ def opened(place: Place) -> Iterator[ApswRecorder]:
         raise StartupError(f"{place.log} cannot be opened as a log: {error}") from error
     try:
         yield recorder
+    except apsw.SQLError as error:  # a file that lost its end may have lost the table with it
+        raise Corrupt(f"{place.log} cannot be read: {error}; run verify") from error
     finally:
         recorder.close()
 

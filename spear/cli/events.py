@@ -110,6 +110,8 @@ def _parser() -> ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     args = _parser().parse_args(arguments)
+    if sys.stdout is None:
+        return _failed("standard output is closed", 2)
     try:
         with Progress(args.command) as progress:
             status: int = args.run(args, progress)
@@ -122,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SpearError as error:
         return _failed(error.message, 1 if isinstance(error, Corrupt) else 2)
     except OSError as error:
-        return _failed(str(error), 2)
+        return _failed(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error), 2)
     return status
 
 

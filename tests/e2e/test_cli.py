@@ -214,6 +214,18 @@ def test_a_path_to_a_script_or_a_program_is_uploaded_and_runs(server: Server, tm
     assert counts(server) == before
 
 
+def test_a_path_from_here_that_leads_to_no_program_is_told_without_asking_a_node(
+    server: Server, tmp_path: Path
+) -> None:
+    before, notes = counts(server), tmp_path / "notes.txt"
+    notes.write_text("no program")
+    here = str(notes).removeprefix("/")  # commands are started in /
+    assert f"PROGRAM: got '{here}', expected a module, a program, or a script" in failed(server, 102, "run", here)
+    assert "Is a directory" in failed(server, 102, "run", here.removesuffix("notes.txt"))
+    assert "No such file" in failed(server, 2, "task", "submit", "./no-such-program")
+    assert counts(server) == before
+
+
 def test_run_tells_everything_as_json(server: Server) -> None:
     shown = json.loads(ok(server, "run", "-o", "json", sample("hello")))
     assert (shown["status"], shown["exit_code"], shown["output"]) == ("completed", 0, "Hello from SPEAR!\n")

@@ -123,11 +123,13 @@ def _executable(server: Server, program: str) -> tuple[dict[str, str], str]:
 def _kind(program: str) -> str:
     """What the program is by its name or its first bytes: a file of ours that is uploaded, or else a command of a node.
 
-    A program or a script is a file of ours when a path leads to it, a module also without one.
+    A program or a script is a file of ours when a path leads to it, a module also without one; a path from here
+    cannot be anything else, so `Ended` is raised when it leads to neither.
     """
     if program.endswith(".wasm"):
         return "wasm"
-    if not Path(program).is_file():
+    from_here = "/" in program and not program.startswith("/")
+    if not from_here and not Path(program).is_file():
         return "process"
     try:
         with open(program, "rb") as file:
@@ -135,7 +137,12 @@ def _kind(program: str) -> str:
     except OSError as error:
         raise no_such("PROGRAM", program, error) from None
     kinds = (kind for magic, kind in _KINDS if head.startswith(magic) and ("/" in program or kind == "wasm"))
-    return next(kinds, "process")
+    kind = next(kinds, "" if from_here else "process")
+    if not kind:
+        raise Ended(
+            f"PROGRAM: got {program!r}, expected a module, a program, or a script that begins with #!", Exit.USAGE
+        )
+    return kind
 
 
 def _which(parser: ArgumentParser) -> None:

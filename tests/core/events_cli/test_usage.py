@@ -1,9 +1,10 @@
+import subprocess
 import sys
 
 import pytest
 
 from spear.events.record import Origin
-from tests.core.events_cli._support import failed, log_in, ok, recorded, register, run, started
+from tests.core.events_cli._support import ROOT, failed, log_in, ok, recorded, register, run, started
 
 READ_ONLY = ["tail", "stats", "verify", "replay", "export", "show 2", "as-of 2 nodes", "diff 1 2"]
 
@@ -36,7 +37,7 @@ def test_the_end_of_a_pipe_ends_a_command_quietly(history):
         ("as-of 1 rockets", "invalid choice: 'rockets'"),
         ("as-of 1 nodes --after x", "--after: got 'x', expected a number"),
         ("diff 2 1", "B: got '1', expected a position or time not before A"),
-        ("import /no/such/file", "/no/such/file"),
+        ("import /no/such/file", "error: /no/such/file: No such file or directory"),
         ("fly", "invalid choice: 'fly'"),
     ],
 )
@@ -49,6 +50,24 @@ def test_a_directory_without_a_log_is_named_with_what_was_looked_for(tmp_path):
     assert str(tmp_path) in told and "sms.db and spearlet.db" in told
     (tmp_path / "sms.db").write_text("no log at all, but longer than a header" * 100)
     assert "sms.db" in failed(run(tmp_path, "tail"), 1)
+
+
+@pytest.mark.parametrize("command", ["tail", "as-of 1 nodes"])
+def test_a_file_without_events_in_it_is_an_error_of_one_line(tmp_path, command):
+    (tmp_path / "sms.db").touch()
+    told = failed(run(tmp_path, command), 1)
+    assert "sms.db cannot be read: no such table: events" in told
+
+
+@pytest.mark.parametrize(
+    ("where", "said"), [("/dev/full", "No space left on device"), ("&-", "standard output is closed")]
+)
+def test_output_that_goes_nowhere_is_an_error_of_one_line(history, where, said):
+    argv = [sys.executable, "-m", "spear.events", "stats", "--data-dir", str(history)]
+    done = subprocess.run(
+        ["sh", "-c", f'"$@" >{where}', "sh", *argv], cwd=ROOT, stderr=subprocess.PIPE, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (2, f"error: {said}\n")
 
 
 def test_a_spearlets_log_is_found(tmp_path):
