@@ -315,8 +315,11 @@ class Directory(Protocol):
         """Make the node known; returns the uuid under which it is. Raise `Unavailable`."""
         ...
 
-    def report(self, uuid: str, numbers: Mapping[str, int | float]) -> None:
-        """The node lives and uses so much; raise `NotFound` when it is not known (any more), or `Unavailable`."""
+    def report(self, uuid: str, numbers: Mapping[str, int | float]) -> bool | None:
+        """The node lives and uses so much; returns whether an SMS drained it, None for who is none.
+
+        Raise `NotFound` when it is not known (any more), or `Unavailable`.
+        """
         ...
 
 

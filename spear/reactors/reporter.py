@@ -84,12 +84,17 @@ class Reporter:
     def report(self) -> None:
         """Beat and report resources; registers first if nobody knows the node (any more). Raises `Unavailable`."""
         try:
-            self._directory.report(self._node.uuid, self._measure())
+            self._beat()
         except NotFound:
             self.register()
-            self._directory.report(self._node.uuid, self._measure())
+            self._beat()
         if not self._introduced:
             self._tell_more()
+
+    def _beat(self) -> None:
+        drained = self._directory.report(self._node.uuid, self._measure())
+        if drained is not None:
+            self._node.drained = drained
 
     def _tell_more(self) -> None:
         try:

@@ -173,7 +173,7 @@ class Executions:
     def _refused_now(self, task: TaskRow, call: Call) -> str:
         """ "" when this node takes the task; else the execution that the caller had asked for before, if it had."""
         try:
-            self._placements.check_here(task)
+            self._placements.check_here(task, wanted=call.node_uuid)
         except Unavailable:
             if earlier := self._known(task, call):
                 return earlier

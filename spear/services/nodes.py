@@ -21,9 +21,13 @@ R = TypeVar("R", NodeRow, ResourceRow)
 
 @dataclass
 class OwnNode:
-    """Which node this process is; it becomes another one when an operator deleted it and it registered again."""
+    """Which node this process is; it becomes another one when an operator deleted it and it registered again.
+
+    `drained` is what its SMS said last: whether it gets no new work.
+    """
 
     uuid: str
+    drained: bool = False
 
 
 class Nodes:
@@ -99,13 +103,13 @@ class Nodes:
         """What the node offers stands in its metadata beside what else is there; raises `NotFound`."""
         self._tell(origin, uuid, lambda node: node.update(metadata={**node.metadata, **offers}))
 
-    def heartbeat(self, origin: Origin, uuid: str, health_info: dict[str, str]) -> Committed:
-        """The node lives; raises `NotFound` for one that is not registered any more."""
+    def heartbeat(self, origin: Origin, uuid: str, health_info: dict[str, str]) -> tuple[Committed, bool]:
+        """The node lives, and whether it is drained; raises `NotFound` for one that is not registered any more."""
 
-        def attempt() -> Committed:
+        def attempt() -> tuple[Committed, bool]:
             node = self._unit.get(Node, uuid)
             beat = node.beat(health_info)
-            return self._unit.save(origin, node, more=[beat])
+            return self._unit.save(origin, node, more=[beat]), node.drained
 
         return retrying(attempt)
 

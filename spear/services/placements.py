@@ -87,15 +87,17 @@ class Placements:
         """The name and the version of what decides."""
         return self._fleet.roster.policy.name, self._fleet.roster.policy.version
 
-    def check_here(self, task: TaskRow) -> None:
-        """Raise `Unavailable` when this process's own node takes no new work, or not this task's."""
+    def check_here(self, task: TaskRow, *, wanted: str = "") -> None:
+        """Raise `Unavailable` when this process's own node takes no new work, or not this task's.
+
+        What its SMS drained it for does not keep out what is `wanted` on this very node, as the SMS's own errands are.
+        """
         own = self._fleet.get(self._node.uuid, now_us=self._clock.now_us())
         if own is None:
             return
-        if own.drained:
-            text = (
-                f"node {own.node_uuid} is drained ({own.drain_reason or 'no reason was given'}); it takes no new work"
-            )
+        if own.drained or (self._node.drained and not wanted):
+            why = "by its SMS" if not own.drained else own.drain_reason or "no reason was given"
+            text = f"node {own.node_uuid} is drained ({why}); it takes no new work"
             raise Unavailable(text, code="NODE_DRAINED", details={"node_uuid": own.node_uuid})
         if task.capabilities or any(key.startswith(_ASKS) for key in task.config):
             self._check_offer(own, task)

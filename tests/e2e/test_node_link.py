@@ -200,6 +200,19 @@ def test_an_endpoint_of_the_sms_is_found_by_its_name(tmp_path: Path, sms: Server
         assert node.post("/e/nobody", data=b"hi").status_code == 404
 
 
+def test_a_node_that_its_sms_drained_runs_nothing_but_what_the_sms_sends(tmp_path: Path, sms: Server) -> None:
+    sms.register("echo", endpoint="mirror")
+    with near(tmp_path, sms) as node:
+        path = f"/api/v1/nodes/{identity(node)}"
+        assert (node.post("/e/mirror", data=b"hi").content, node.post(f"{path}/drain").status_code) == (b"hi", 200)
+        eventually(lambda: node.post("/e/mirror").status_code == 503)
+        assert node.post("/e/mirror").json()["error"] == "NODE_DRAINED"
+        assert sms.post("/e/mirror").json()["error"] == "NO_NODE"
+        assert node.post(f"{path}/undrain").status_code == 200
+        assert sms.post("/e/mirror", data=b"at once").content == b"at once"
+        eventually(lambda: node.post("/e/mirror", data=b"again").content == b"again")
+
+
 def test_what_changes_or_goes_at_the_sms_changes_or_goes_at_the_node(tmp_path: Path, sms: Server) -> None:
     task = sms.register("loop", config={"limits.wall_ms": "20000"})
     with near(tmp_path, sms) as node:

@@ -88,8 +88,11 @@ class SmsClient:
         self._learn(answer.pass_key, 0)
         return str(answer.node_uuid or uuid)
 
-    def report(self, uuid: str, numbers: Mapping[str, int | float]) -> None:
-        """Beat, and say what the machine has and uses; raises `NotFound` when the SMS does not know the node."""
+    def report(self, uuid: str, numbers: Mapping[str, int | float]) -> bool:
+        """Beat, and say what the machine has and uses; returns whether the SMS gives the node no new work.
+
+        Raises `NotFound` when the SMS does not know the node.
+        """
         try:
             beat = self.call("NodeService/Heartbeat", pb.HeartbeatRequest(uuid=uuid), pb.HeartbeatResponse)
         except Forbidden as error:
@@ -101,6 +104,7 @@ class SmsClient:
         request = pb.UpdateNodeResourceRequest(resource=resource(node_uuid=uuid, **numbers))
         self.call("NodeService/UpdateNodeResource", request, pb.UpdateNodeResourceResponse)
         log.debug("reported the resources of node %s to the SMS: %s", uuid, numbers)
+        return bool(beat.drained)
 
     def report_backends(self, uuid: str, backends: Sequence[Backend]) -> None:
         """Which model backends the node has, all of them; a node that never had any is not spoken of."""

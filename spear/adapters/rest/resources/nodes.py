@@ -212,7 +212,7 @@ def _working(api: Resource, platform: Platform) -> None:
     @api.answers(Done, refuses=(404, 503))
     def heartbeat(body: dict[str, Any], uuid: str) -> Any:
         """The node lives; one that was lost is back."""
-        wrote(service.heartbeat(origin(), uuid, body["health_info"]))
+        wrote(service.heartbeat(origin(), uuid, body["health_info"])[0])
         return {"success": True, "message": "Heartbeat received"}
 
 

@@ -100,9 +100,14 @@ class NodeService:
     def heartbeat(self, request: Message, asked: Asked) -> Message:
         """The node lives; one that was lost is back."""
         health = text_map("health_info", request.health_info)
-        committed = self._nodes.heartbeat(asked.origin, request.uuid, health)
-        key, time_s = self._passes.key_of(request.uuid), seconds(committed.time_us)
-        return pb.HeartbeatResponse(success=True, message="Heartbeat received", server_timestamp=time_s, pass_key=key)
+        committed, drained = self._nodes.heartbeat(asked.origin, request.uuid, health)
+        return pb.HeartbeatResponse(
+            success=True,
+            message="Heartbeat received",
+            server_timestamp=seconds(committed.time_us),
+            pass_key=self._passes.key_of(request.uuid),
+            drained=drained,
+        )
 
     def list_nodes(self, request: Message, asked: Asked) -> Message:
         """Nodes in the order they were registered, of one status if one is asked for."""

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0esms/node.proto\x12\x03sms\"\xe4\x01\n\x04Node\x12\x0c\n\x04uuid\x18\x01 \x01(\t\x12\x12\n\nip_address\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\x05\x12\x0e\n\x06status\x18\x04 \x01(\t\x12\x16\n\x0elast_heartbeat\x18\x05 \x01(\x03\x12\x15\n\rregistered_at\x18\x06 \x01(\x03\x12)\n\x08metadata\x18\x07 \x03(\x0b\x32\x17.sms.Node.MetadataEntry\x12\x11\n\thttp_port\x18\x08 \x01(\x05\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa1\x04\n\x0cNodeResource\x12\x11\n\tnode_uuid\x18\x01 \x01(\t\x12\x19\n\x11\x63pu_usage_percent\x18\x02 \x01(\x01\x12\x1c\n\x14memory_usage_percent\x18\x03 \x01(\x01\x12\x1a\n\x12total_memory_bytes\x18\x04 \x01(\x03\x12\x19\n\x11used_memory_bytes\x18\x05 \x01(\x03\x12\x1e\n\x16\x61vailable_memory_bytes\x18\x06 \x01(\x03\x12\x1a\n\x12\x64isk_usage_percent\x18\x07 \x01(\x01\x12\x18\n\x10total_disk_bytes\x18\x08 \x01(\x03\x12\x17\n\x0fused_disk_bytes\x18\t \x01(\x03\x12 \n\x18network_rx_bytes_per_sec\x18\n \x01(\x03\x12 \n\x18network_tx_bytes_per_sec\x18\x0b \x01(\x03\x12\x17\n\x0fload_average_1m\x18\x0c \x01(\x01\x12\x17\n\x0fload_average_5m\x18\r \x01(\x01\x12\x18\n\x10load_average_15m\x18\x0e \x01(\x01\x12\x12\n\nupdated_at\x18\x0f \x01(\x03\x12\x42\n\x11resource_metadata\x18\x10 \x03(\x0b\x32\'.sms.NodeResource.ResourceMetadataEntry\x1a\x37\n\x15ResourceMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\".\n\x13RegisterNodeRequest\x12\x17\n\x04node\x18\x01 \x01(\x0b\x32\t.sms.Node\"]\n\x14RegisterNodeResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\tnode_uuid\x18\x03 \x01(\t\x12\x10\n\x08pass_key\x18\x65 \x01(\x0c\":\n\x11UpdateNodeRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t\x12\x17\n\x04node\x18\x02 \x01(\x0b\x32\t.sms.Node\"6\n\x12UpdateNodeResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\"!\n\x11\x44\x65leteNodeRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t\"6\n\x12\x44\x65leteNodeResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xa2\x01\n\x10HeartbeatRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t\x12\x11\n\ttimestamp\x18\x02 \x01(\x03\x12:\n\x0bhealth_info\x18\x03 \x03(\x0b\x32%.sms.HeartbeatRequest.HealthInfoEntry\x1a\x31\n\x0fHealthInfoEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"a\n\x11HeartbeatResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x18\n\x10server_timestamp\x18\x03 \x01(\x03\x12\x10\n\x08pass_key\x18\x65 \x01(\x0c\")\n\x10ListNodesRequest\x12\x15\n\rstatus_filter\x18\x01 \x01(\t\"-\n\x11ListNodesResponse\x12\x18\n\x05nodes\x18\x01 \x03(\x0b\x32\t.sms.Node\"\x1e\n\x0eGetNodeRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t\"H\n\x0fGetNodeResponse\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12\x17\n\x04node\x18\x02 \x01(\x0b\x32\t.sms.Node\x12\r\n\x05token\x18\x65 \x01(\t\"@\n\x19UpdateNodeResourceRequest\x12#\n\x08resource\x18\x01 \x01(\x0b\x32\x11.sms.NodeResource\">\n\x1aUpdateNodeResourceResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\"+\n\x16GetNodeResourceRequest\x12\x11\n\tnode_uuid\x18\x01 \x01(\t\"M\n\x17GetNodeResourceResponse\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12#\n\x08resource\x18\x02 \x01(\x0b\x32\x11.sms.NodeResource\".\n\x18ListNodeResourcesRequest\x12\x12\n\nnode_uuids\x18\x01 \x03(\t\"A\n\x19ListNodeResourcesResponse\x12$\n\tresources\x18\x01 \x03(\x0b\x32\x11.sms.NodeResource\"*\n\x1aGetNodeWithResourceRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t\"j\n\x1bGetNodeWithResourceResponse\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12\x17\n\x04node\x18\x02 \x01(\x0b\x32\t.sms.Node\x12#\n\x08resource\x18\x03 \x01(\x0b\x32\x11.sms.NodeResource2\xd1\x05\n\x0bNodeService\x12\x43\n\x0cRegisterNode\x12\x18.sms.RegisterNodeRequest\x1a\x19.sms.RegisterNodeResponse\x12=\n\nUpdateNode\x12\x16.sms.UpdateNodeRequest\x1a\x17.sms.UpdateNodeResponse\x12=\n\nDeleteNode\x12\x16.sms.DeleteNodeRequest\x1a\x17.sms.DeleteNodeResponse\x12:\n\tHeartbeat\x12\x15.sms.HeartbeatRequest\x1a\x16.sms.HeartbeatResponse\x12:\n\tListNodes\x12\x15.sms.ListNodesRequest\x1a\x16.sms.ListNodesResponse\x12\x34\n\x07GetNode\x12\x13.sms.GetNodeRequest\x1a\x14.sms.GetNodeResponse\x12U\n\x12UpdateNodeResource\x12\x1e.sms.UpdateNodeResourceRequest\x1a\x1f.sms.UpdateNodeResourceResponse\x12L\n\x0fGetNodeResource\x12\x1b.sms.GetNodeResourceRequest\x1a\x1c.sms.GetNodeResourceResponse\x12R\n\x11ListNodeResources\x12\x1d.sms.ListNodeResourcesRequest\x1a\x1e.sms.ListNodeResourcesResponse\x12X\n\x13GetNodeWithResource\x12\x1f.sms.GetNodeWithResourceRequest\x1a .sms.GetNodeWithResourceResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0esms/node.proto\x12\x03sms\"\xe4\x01\n\x04Node\x12\x0c\n\x04uuid\x18\x01 \x01(\t\x12\x12\n\nip_address\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\x05\x12\x0e\n\x06status\x18\x04 \x01(\t\x12\x16\n\x0elast_heartbeat\x18\x05 \x01(\x03\x12\x15\n\rregistered_at\x18\x06 \x01(\x03\x12)\n\x08metadata\x18\x07 \x03(\x0b\x32\x17.sms.Node.MetadataEntry\x12\x11\n\thttp_port\x18\x08 \x01(\x05\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa1\x04\n\x0cNodeResource\x12\x11\n\tnode_uuid\x18\x01 \x01(\t\x12\x19\n\x11\x63pu_usage_percent\x18\x02 \x01(\x01\x12\x1c\n\x14memory_usage_percent\x18\x03 \x01(\x01\x12\x1a\n\x12total_memory_bytes\x18\x04 \x01(\x03\x12\x19\n\x11used_memory_bytes\x18\x05 \x01(\x03\x12\x1e\n\x16\x61vailable_memory_bytes\x18\x06 \x01(\x03\x12\x1a\n\x12\x64isk_usage_percent\x18\x07 \x01(\x01\x12\x18\n\x10total_disk_bytes\x18\x08 \x01(\x03\x12\x17\n\x0fused_disk_bytes\x18\t \x01(\x03\x12 \n\x18network_rx_bytes_per_sec\x18\n \x01(\x03\x12 \n\x18network_tx_bytes_per_sec\x18\x0b \x01(\x03\x12\x17\n\x0fload_average_1m\x18\x0c \x01(\x01\x12\x17\n\x0fload_average_5m\x18\r \x01(\x01\x12\x18\n\x10load_average_15m\x18\x0e \x01(\x01\x12\x12\n\nupdated_at\x18\x0f \x01(\x03\x12\x42\n\x11resource_metadata\x18\x10 \x03(\x0b\x32\'.sms.NodeResource.ResourceMetadataEntry\x1a\x37\n\x15ResourceMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\".\n\x13RegisterNodeRequest\x12\x17\n\x04node\x18\x01 \x01(\x0b\x32\t.sms.Node\"]\n\x14RegisterNodeResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\tnode_uuid\x18\x03 \x01(\t\x12\x10\n\x08pass_key\x18\x65 \x01(\x0c\":\n\x11UpdateNodeRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t\x12\x17\n\x04node\x18\x02 \x01(\x0b\x32\t.sms.Node\"6\n\x12UpdateNodeResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\"!\n\x11\x44\x65leteNodeRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t\"6\n\x12\x44\x65leteNodeResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xa2\x01\n\x10HeartbeatRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t\x12\x11\n\ttimestamp\x18\x02 \x01(\x03\x12:\n\x0bhealth_info\x18\x03 \x03(\x0b\x32%.sms.HeartbeatRequest.HealthInfoEntry\x1a\x31\n\x0fHealthInfoEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"r\n\x11HeartbeatResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x18\n\x10server_timestamp\x18\x03 \x01(\x03\x12\x10\n\x08pass_key\x18\x65 \x01(\x0c\x12\x0f\n\x07\x64rained\x18\x66 \x01(\x08\")\n\x10ListNodesRequest\x12\x15\n\rstatus_filter\x18\x01 \x01(\t\"-\n\x11ListNodesResponse\x12\x18\n\x05nodes\x18\x01 \x03(\x0b\x32\t.sms.Node\"\x1e\n\x0eGetNodeRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t\"H\n\x0fGetNodeResponse\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12\x17\n\x04node\x18\x02 \x01(\x0b\x32\t.sms.Node\x12\r\n\x05token\x18\x65 \x01(\t\"@\n\x19UpdateNodeResourceRequest\x12#\n\x08resource\x18\x01 \x01(\x0b\x32\x11.sms.NodeResource\">\n\x1aUpdateNodeResourceResponse\x12\x0f\n\x07success\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\"+\n\x16GetNodeResourceRequest\x12\x11\n\tnode_uuid\x18\x01 \x01(\t\"M\n\x17GetNodeResourceResponse\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12#\n\x08resource\x18\x02 \x01(\x0b\x32\x11.sms.NodeResource\".\n\x18ListNodeResourcesRequest\x12\x12\n\nnode_uuids\x18\x01 \x03(\t\"A\n\x19ListNodeResourcesResponse\x12$\n\tresources\x18\x01 \x03(\x0b\x32\x11.sms.NodeResource\"*\n\x1aGetNodeWithResourceRequest\x12\x0c\n\x04uuid\x18\x01 \x01(\t\"j\n\x1bGetNodeWithResourceResponse\x12\r\n\x05\x66ound\x18\x01 \x01(\x08\x12\x17\n\x04node\x18\x02 \x01(\x0b\x32\t.sms.Node\x12#\n\x08resource\x18\x03 \x01(\x0b\x32\x11.sms.NodeResource2\xd1\x05\n\x0bNodeService\x12\x43\n\x0cRegisterNode\x12\x18.sms.RegisterNodeRequest\x1a\x19.sms.RegisterNodeResponse\x12=\n\nUpdateNode\x12\x16.sms.UpdateNodeRequest\x1a\x17.sms.UpdateNodeResponse\x12=\n\nDeleteNode\x12\x16.sms.DeleteNodeRequest\x1a\x17.sms.DeleteNodeResponse\x12:\n\tHeartbeat\x12\x15.sms.HeartbeatRequest\x1a\x16.sms.HeartbeatResponse\x12:\n\tListNodes\x12\x15.sms.ListNodesRequest\x1a\x16.sms.ListNodesResponse\x12\x34\n\x07GetNode\x12\x13.sms.GetNodeRequest\x1a\x14.sms.GetNodeResponse\x12U\n\x12UpdateNodeResource\x12\x1e.sms.UpdateNodeResourceRequest\x1a\x1f.sms.UpdateNodeResourceResponse\x12L\n\x0fGetNodeResource\x12\x1b.sms.GetNodeResourceRequest\x1a\x1c.sms.GetNodeResourceResponse\x12R\n\x11ListNodeResources\x12\x1d.sms.ListNodeResourcesRequest\x1a\x1e.sms.ListNodeResourcesResponse\x12X\n\x13GetNodeWithResource\x12\x1f.sms.GetNodeWithResourceRequest\x1a .sms.GetNodeWithResourceResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -62,31 +62,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HEARTBEATREQUEST_HEALTHINFOENTRY']._serialized_start=1266
   _globals['_HEARTBEATREQUEST_HEALTHINFOENTRY']._serialized_end=1315
   _globals['_HEARTBEATRESPONSE']._serialized_start=1317
-  _globals['_HEARTBEATRESPONSE']._serialized_end=1414
-  _globals['_LISTNODESREQUEST']._serialized_start=1416
-  _globals['_LISTNODESREQUEST']._serialized_end=1457
-  _globals['_LISTNODESRESPONSE']._serialized_start=1459
-  _globals['_LISTNODESRESPONSE']._serialized_end=1504
-  _globals['_GETNODEREQUEST']._serialized_start=1506
-  _globals['_GETNODEREQUEST']._serialized_end=1536
-  _globals['_GETNODERESPONSE']._serialized_start=1538
-  _globals['_GETNODERESPONSE']._serialized_end=1610
-  _globals['_UPDATENODERESOURCEREQUEST']._serialized_start=1612
-  _globals['_UPDATENODERESOURCEREQUEST']._serialized_end=1676
-  _globals['_UPDATENODERESOURCERESPONSE']._serialized_start=1678
-  _globals['_UPDATENODERESOURCERESPONSE']._serialized_end=1740
-  _globals['_GETNODERESOURCEREQUEST']._serialized_start=1742
-  _globals['_GETNODERESOURCEREQUEST']._serialized_end=1785
-  _globals['_GETNODERESOURCERESPONSE']._serialized_start=1787
-  _globals['_GETNODERESOURCERESPONSE']._serialized_end=1864
-  _globals['_LISTNODERESOURCESREQUEST']._serialized_start=1866
-  _globals['_LISTNODERESOURCESREQUEST']._serialized_end=1912
-  _globals['_LISTNODERESOURCESRESPONSE']._serialized_start=1914
-  _globals['_LISTNODERESOURCESRESPONSE']._serialized_end=1979
-  _globals['_GETNODEWITHRESOURCEREQUEST']._serialized_start=1981
-  _globals['_GETNODEWITHRESOURCEREQUEST']._serialized_end=2023
-  _globals['_GETNODEWITHRESOURCERESPONSE']._serialized_start=2025
-  _globals['_GETNODEWITHRESOURCERESPONSE']._serialized_end=2131
-  _globals['_NODESERVICE']._serialized_start=2134
-  _globals['_NODESERVICE']._serialized_end=2855
+  _globals['_HEARTBEATRESPONSE']._serialized_end=1431
+  _globals['_LISTNODESREQUEST']._serialized_start=1433
+  _globals['_LISTNODESREQUEST']._serialized_end=1474
+  _globals['_LISTNODESRESPONSE']._serialized_start=1476
+  _globals['_LISTNODESRESPONSE']._serialized_end=1521
+  _globals['_GETNODEREQUEST']._serialized_start=1523
+  _globals['_GETNODEREQUEST']._serialized_end=1553
+  _globals['_GETNODERESPONSE']._serialized_start=1555
+  _globals['_GETNODERESPONSE']._serialized_end=1627
+  _globals['_UPDATENODERESOURCEREQUEST']._serialized_start=1629
+  _globals['_UPDATENODERESOURCEREQUEST']._serialized_end=1693
+  _globals['_UPDATENODERESOURCERESPONSE']._serialized_start=1695
+  _globals['_UPDATENODERESOURCERESPONSE']._serialized_end=1757
+  _globals['_GETNODERESOURCEREQUEST']._serialized_start=1759
+  _globals['_GETNODERESOURCEREQUEST']._serialized_end=1802
+  _globals['_GETNODERESOURCERESPONSE']._serialized_start=1804
+  _globals['_GETNODERESOURCERESPONSE']._serialized_end=1881
+  _globals['_LISTNODERESOURCESREQUEST']._serialized_start=1883
+  _globals['_LISTNODERESOURCESREQUEST']._serialized_end=1929
+  _globals['_LISTNODERESOURCESRESPONSE']._serialized_start=1931
+  _globals['_LISTNODERESOURCESRESPONSE']._serialized_end=1996
+  _globals['_GETNODEWITHRESOURCEREQUEST']._serialized_start=1998
+  _globals['_GETNODEWITHRESOURCEREQUEST']._serialized_end=2040
+  _globals['_GETNODEWITHRESOURCERESPONSE']._serialized_start=2042
+  _globals['_GETNODEWITHRESOURCERESPONSE']._serialized_end=2148
+  _globals['_NODESERVICE']._serialized_start=2151
+  _globals['_NODESERVICE']._serialized_end=2872
 # @@protoc_insertion_point(module_scope)

@@ -142,16 +142,18 @@ class HeartbeatRequest(_message.Message):
     def __init__(self, uuid: _Optional[str] = ..., timestamp: _Optional[int] = ..., health_info: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class HeartbeatResponse(_message.Message):
-    __slots__ = ("success", "message", "server_timestamp", "pass_key")
+    __slots__ = ("success", "message", "server_timestamp", "pass_key", "drained")
     SUCCESS_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     SERVER_TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
     PASS_KEY_FIELD_NUMBER: _ClassVar[int]
+    DRAINED_FIELD_NUMBER: _ClassVar[int]
     success: bool
     message: str
     server_timestamp: int
     pass_key: bytes
-    def __init__(self, success: _Optional[bool] = ..., message: _Optional[str] = ..., server_timestamp: _Optional[int] = ..., pass_key: _Optional[bytes] = ...) -> None: ...
+    drained: bool
+    def __init__(self, success: _Optional[bool] = ..., message: _Optional[str] = ..., server_timestamp: _Optional[int] = ..., pass_key: _Optional[bytes] = ..., drained: _Optional[bool] = ...) -> None: ...
 
 class ListNodesRequest(_message.Message):
     __slots__ = ("status_filter",)
