@@ -107,7 +107,7 @@ class _Running:
 
 def about_tokens(config: Config, asked: AboutTokens, *, opened: Opened) -> int:
     """Do what the command line asks about tokens; 0. Raises `SpearError` when it is refused."""
-    with _keeper(config, opened) as keeper:
+    with _keeper(config, opened, new=asked.new is not None) as keeper:
         if asked.new is not None:
             print(keeper.issue(asked.new, TokenRole(asked.role)))
             print(f"This is the token of {asked.new}. It is shown this once; nobody keeps it but you.", file=sys.stderr)
@@ -120,13 +120,16 @@ def about_tokens(config: Config, asked: AboutTokens, *, opened: Opened) -> int:
 
 
 @contextmanager
-def _keeper(config: Config, opened: Opened) -> Iterator[Keeper]:
+def _keeper(config: Config, opened: Opened, *, new: bool) -> Iterator[Keeper]:
     connection = _Connection(config.door)
     try:
         connection.connect()
     except OSError:  # nobody is there: the data directory is ours, or its lock will tell who has it
         connection.close()
-        with opened(_as_found(config)) as tokens:
+        found = _as_found(config)
+        if not new and not found.log_path.exists():  # only a token's issue may begin a log
+            raise StartupError(f"data_dir: no log in {config.data_dir}, so nobody has a token for it") from None
+        with opened(found) as tokens:
             yield _Stopped(tokens)
     else:
         try:

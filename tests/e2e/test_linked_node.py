@@ -195,9 +195,8 @@ def test_while_the_sms_is_away_its_part_is_503_and_what_the_node_has_is_there(no
         for method, path in (("GET", "tasks"), ("POST", "files"), ("GET", "nodes")):
             answer = node.call(method, f"/api/v1/{path}")
             assert (answer.status_code, answer.json()["error"]) == (503, "SMS_UNREACHABLE")
-            assert (
-                f"the SMS at 127.0.0.1:{sms.port}, which keeps tasks, files and nodes, cannot be asked" in answer.text
-            )
+            who = f"the SMS at 127.0.0.1:{sms.port}, which keeps tasks, files and nodes,"
+            assert answer.json()["message"] == f"{who} cannot be asked: Connection refused"
             assert int(answer.headers["Retry-After"]) >= 1
         assert node.get("/api/v1/tasks?here=true").status_code == 200
         assert node.post("/e/own").status_code == 200

@@ -308,6 +308,7 @@ def test_while_its_node_is_away_a_result_is_503_and_says_whose_it_is(
             away = server.get(result)
             assert (away.status_code, away.json()["error"]) == (503, "NODE_UNREACHABLE")
             assert away.json()["details"] == {"node_uuid": uuid} and uuid in away.json()["message"]
+            assert away.json()["message"].endswith("cannot be asked: Connection refused")
         found = shown(sms, result)
         assert (found["status"], found["output_error"]["code"]) == ("completed", "NODE_UNREACHABLE")
         assert uuid in spear(sms, "object", "get", result.removeprefix("/api/v1/objects/")).stderr.decode()

@@ -56,6 +56,14 @@ def test_a_token_is_issued_listed_and_revoked_whether_a_server_runs_or_not(eithe
     assert either.new_token("alice", "admin") != token
 
 
+@pytest.mark.parametrize("asked", [("--list-tokens",), ("--revoke-token", "alice")])
+def test_a_directory_without_a_log_has_no_tokens_and_is_left_as_it_is(tmp_path: Path, asked: tuple[str, ...]) -> None:
+    told = Closed(tmp_path / "data").about_tokens(*asked)
+    assert (told.returncode, told.stdout) == (2, "")
+    assert told.stderr == f"spear_server: data_dir: no log in {tmp_path / 'data'}, so nobody has a token for it\n"
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_name_that_is_none_is_refused(either: Closed) -> None:
     told = either.about_tokens("--new-token", "../alice", "--role", "client")
     assert told.returncode == 2 and "name: got '../alice', expected 1 to 64 letters" in told.stderr

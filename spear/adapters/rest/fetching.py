@@ -109,7 +109,7 @@ class HttpObjects:
         return Unavailable(message, code=code, details=details) if theirs else self._away(at, message)
 
     def _away(self, at: NodeAddress, why: object) -> Unavailable:
-        where = Address(at.host, at.port)
+        where, why = Address(at.host, at.port), getattr(why, "strerror", None) or why
         if not at.node_uuid:
             return Unavailable(f"the SMS at {where} cannot be asked: {why}", code=self._code)
         text = f"node {at.node_uuid} at {where} cannot be asked: {why}"

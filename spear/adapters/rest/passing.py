@@ -58,7 +58,9 @@ class SmsDoor:
 
     def away(self, why: object) -> Unavailable:
         """The error when it does not answer."""
-        text = f"the SMS at {self.address}, which keeps {_KEPT}, cannot be asked: {why}"
+        text = (
+            f"the SMS at {self.address}, which keeps {_KEPT}, cannot be asked: {getattr(why, 'strerror', None) or why}"
+        )
         return Unavailable(text, code="SMS_UNREACHABLE", details={"sms": str(self.address)})
 
     def refusal(self) -> Forbidden:
