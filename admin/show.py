@@ -14,6 +14,11 @@ PAGES = {
 }  # fmt: skip
 SECONDS = {"registered_at", "last_heartbeat", "updated_at", "last_completed_at"}
 NOUNS_WITH_PAGES = ("node", "task", "instance", "execution")
+BESIDE = {
+    "node": "node_uuid",
+    "task": "task_id",
+    "execution": "execution_id",
+}  # who an event in a stream of its own is of
 UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 NOTHING = Markup('<span class="none">none</span>')
 
@@ -45,9 +50,8 @@ def page_of(event: Row) -> str:
 
 
 def subject(event: Row) -> str:
-    """The id of what an event happened to: a node's heartbeats are a stream beside the node's own."""
-    ident: str = event["id"]
-    return str(event["data"].get("node_uuid", ident)) if event["noun"] == "node" else ident
+    """The id of what an event happened to: a node's heartbeats and an execution's calls of models are streams beside its own."""
+    return str(event["data"].get(BESIDE.get(event["noun"], ""), event["id"]))
 
 
 def moment(seconds: float) -> Markup:

@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from admin.pages import LIFE_OF_A_NODE
+from admin.show import subject
 from tests.server import ROOT, Server
 
 ERROR = {"error", "message", "details"}
@@ -124,6 +125,12 @@ def test_the_page_of_a_node_leaves_out_none_of_its_own_events() -> None:
     catalogue = (ROOT / "tests/core/event_catalogue.txt").read_text().splitlines()
     own = {line.split()[0].removeprefix("node.") for line in catalogue if line.startswith("node.Node")}
     assert set(LIFE_OF_A_NODE.split(",")) == own
+
+
+@pytest.mark.parametrize("noun, field", [("node", "node_uuid"), ("task", "task_id"), ("execution", "execution_id")])
+def test_an_event_in_a_stream_beside_a_things_own_leads_to_the_thing(noun: str, field: str) -> None:
+    assert subject({"noun": noun, "id": "its stream", "data": {field: "the thing"}}) == "the thing"
+    assert subject({"noun": noun, "id": "the thing", "data": {}}) == "the thing"
 
 
 @pytest.mark.parametrize("ident", ["00000000-0000-4000-8000-000000000000", "no-id", "a?b", "é"])
