@@ -53,7 +53,7 @@ def context_of(shown: Credentials, prefix: str) -> ssl.SSLContext | None:
             key = "cert_path"
             context.load_cert_chain(shown.cert_path, shown.key_path)
     except (OSError, ssl.SSLError) as error:
-        raise StartupError(f"{prefix}{key}: cannot use {getattr(shown, key)}: {error}") from None
+        raise StartupError(f"{prefix}{key}: cannot use {getattr(shown, key)}: {error.strerror or error}") from None
     return context
 
 

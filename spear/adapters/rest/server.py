@@ -225,7 +225,9 @@ def _context(tls: Tls) -> ssl.SSLContext | None:
     try:
         context.load_cert_chain(tls.cert_path, tls.key_path)
     except (OSError, ssl.SSLError) as error:
-        raise StartupError(f"http.cert_path, http.key_path: cannot use {tls.cert_path}: {error}") from None
+        raise StartupError(
+            f"http.cert_path, http.key_path: cannot use {tls.cert_path}: {error.strerror or error}"
+        ) from None
     if tls.client_ca_path:
         _ask_for_certificates(context, tls.client_ca_path)
     return context
@@ -236,7 +238,7 @@ def _ask_for_certificates(context: ssl.SSLContext, client_ca: Path) -> None:
     try:
         context.load_verify_locations(client_ca)
     except (OSError, ssl.SSLError) as error:
-        raise StartupError(f"http.client_ca_path: cannot use {client_ca}: {error}") from None
+        raise StartupError(f"http.client_ca_path: cannot use {client_ca}: {error.strerror or error}") from None
 
 
 def _listen(address: Address, key: str) -> socket.socket:

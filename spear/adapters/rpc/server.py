@@ -134,7 +134,9 @@ def _credentials(tls: Tls, table: str) -> Any:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.cert_path, tls.key_path)  # grpc would not say why
         pair = tls.key_path.read_bytes(), tls.cert_path.read_bytes()
     except (OSError, ssl.SSLError) as error:
-        raise StartupError(f"{table}.cert_path, {table}.key_path: cannot use {tls.cert_path}: {error}") from None
+        raise StartupError(
+            f"{table}.cert_path, {table}.key_path: cannot use {tls.cert_path}: {error.strerror or error}"
+        ) from None
     ca = _client_ca(tls.client_ca_path, table) if tls.client_ca_path else None
     return grpc.ssl_server_credentials([pair], ca, require_client_auth=ca is not None)
 
@@ -144,4 +146,4 @@ def _client_ca(path: Path, table: str) -> bytes:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(path)
         return path.read_bytes()
     except (OSError, ssl.SSLError) as error:
-        raise StartupError(f"{table}.client_ca_path: cannot use {path}: {error}") from None
+        raise StartupError(f"{table}.client_ca_path: cannot use {path}: {error.strerror or error}") from None
