@@ -100,9 +100,9 @@ def show_bound(title: str, seconds: float, *, at_most: float) -> None:
     _show(f"{title}: {seconds:.2f} s (target: at most {at_most} s)", seconds <= at_most, True)
 
 
-def show_at_most(title: str, figure: float, bound: float, unit: str) -> None:
+def show_at_most(title: str, figure: float, bound: float, unit: str, *, durable: bool = False) -> None:
     """Print one line about a figure that should not exceed its bound."""
-    _show(f"{title}: {figure:,.3f} {unit} (target: at most {bound:g} {unit})", figure <= bound, False)
+    _show(f"{title}: {figure:,.3f} {unit} (target: at most {bound:g} {unit})", figure <= bound, durable)
 
 
 def show_at_least(title: str, figure: float, bound: float, unit: str, *, durable: bool = False) -> None:

@@ -22,9 +22,11 @@ def main() -> None:
         for clients, at_least in CALLS.items():
             pair = alternate(partial(_rate, sms, clients), partial(_rate, node, clients), rounds=3)
             title = f"POST /e/hello at an SMS, run on a node, {clients} at a time"
-            show_rates(title, pair, against="at the node", at_least=at_least)
+            show_rates(title, pair, against="at the node", at_least=at_least, durable=True)
         pair = alternate(partial(_heard, sms, node), partial(_rate, alone, 32), rounds=3)
-        show_rates("executions run and heard of at the SMS", pair, against="a server alone", at_least=HEARD)
+        show_rates(
+            "executions run and heard of at the SMS", pair, against="a server alone", at_least=HEARD, durable=True
+        )
 
 
 def _answers(server: Server) -> bool:
