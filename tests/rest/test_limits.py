@@ -1,5 +1,6 @@
 """Whoever sends too much, too slowly or too often is refused or left, and everybody else is served meanwhile."""
 
+import json
 import select
 import socket
 from collections.abc import Iterator
@@ -76,6 +77,25 @@ def test_a_head_without_end_is_refused(strict: Api) -> None:
     with strict.connection() as greedy:
         greedy.sendall(HELLO + b"X: " + b"y" * 4096)
         assert rest(greedy).startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize(
+    ("head", "status", "told"),
+    [
+        (b"GARBAGE\r\n\r\n", 400, "GARBAGE"),
+        (b"GET / HTTP/9.9\r\n\r\n", 400, "HTTP/9.9"),
+        (b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400, "'x'"),
+        (b"GET /%b HTTP/1.1\r\n\r\n" % (b"x" * 16_384), 414, "16384 bytes"),
+    ],
+)
+def test_a_head_that_cannot_be_read_is_refused_in_the_one_error_shape(
+    strict: Api, head: bytes, status: int, told: str
+) -> None:
+    fields, _, body = strict.raw(head).partition(b"\r\n\r\n")
+    found = json.loads(body)
+    assert fields.startswith(b"HTTP/1.1 %d " % status) and b"\r\nContent-Type: application/json\r\n" in fields
+    assert (set(found), told in found["message"]) == ({"error", "message", "details"}, True), found
+    assert found["error"] == {400: "MALFORMED_REQUEST", 414: "TOO_LARGE"}[status]
 
 
 def test_a_connection_that_waits_too_long_is_closed(strict: Api) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -87,6 +88,14 @@ def test_a_key_with_a_slash_at_its_end_is_another_key(server):
     put(server, "dir/x", b"file")
     put(server, "dir/x/", b"folder")
     assert [server.get(f"/objects/dir/{key}").content for key in ("x", "x/")] == [b"file", b"folder"]
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "日"])
+def test_the_longest_key_may_be_of_any_script(server, letter):
+    key = f"b/{letter * 1022}"
+    put(server, quote(key), b"long")
+    assert server.get(f"/objects/{quote(key)}").content == b"long"
+    assert [one["key"] for one in listed(server, prefix=key)["objects"]] == [key]
 
 
 @pytest.mark.parametrize("key", ["a%00b", "a%7Fb", "x" * 1025])

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import gevent
 import msgspec
+from gevent import pywsgi
 from gevent.pywsgi import LoggingLogAdapter, WSGIHandler, WSGIServer
 
 from spear.adapters.rest._fields import HeadTooLarge, plain, read_lines
@@ -23,7 +24,6 @@ from spear.errors import StartupError
 
 log = logging.getLogger(__name__)
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
-MAX_REQUEST_LINE = 16_384
 LAST_ANSWERS_S = 1.0
 OPEN = "spear.open"  # in the environ of a listener at which nobody needs a token
 LEAVE = "spear.leave"  # in the environ of a request that may leave HTTP: call it for the `Line`, and answer nothing
@@ -33,8 +33,6 @@ _GIVEN_UP = object()
 
 class _Handler(WSGIHandler):  # type: ignore[misc]
     """Requests are logged by the application, which knows their correlation id."""
-
-    MAX_REQUEST_LINE = MAX_REQUEST_LINE
 
     def __init__(self, sock: socket.socket, address: Any, server: "_Server") -> None:
         self._wire = Wire(sock)
@@ -85,7 +83,8 @@ class _Handler(WSGIHandler):  # type: ignore[misc]
             return None
         if isinstance(ex, HeadTooLarge):
             return _told("431 Request Header Fields Too Large", "TOO_LARGE", str(ex))
-        return super()._handle_client_error(ex)
+        super()._handle_client_error(ex)
+        return _told("400 Bad Request", "MALFORMED_REQUEST", f"the head of the request: {str(ex)[:200]}")
 
     def _write_with_headers(self, data: bytes) -> None:
         """Head and small body leave together."""
@@ -120,6 +119,11 @@ def _told(status: str, code: str, message: str) -> tuple[str, bytes]:
 
 
 _FULL = _told("503 Service Unavailable", "UNAVAILABLE", "all connections are in use; try again later")[1]
+_LONGEST = 16_384  # an object's key may take 9,216 bytes, each of its characters nine
+pywsgi.MAX_REQUEST_LINE = _LONGEST  # which pywsgi asks nobody for, nor what it answers to more
+pywsgi._REQUEST_TOO_LONG_RESPONSE = _told(
+    "414 URI Too Long", "TOO_LARGE", f"the request line has {_LONGEST} bytes or more"
+)[1]
 
 
 class _Server(WSGIServer):  # type: ignore[misc]
