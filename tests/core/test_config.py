@@ -212,6 +212,7 @@ def test_a_flag_that_the_role_does_not_read_is_refused(role: str) -> None:
         ("heartbeat_timeout = 0", "heartbeat_timeout: got 0, expected a whole number"),
         ("enable_swagger = 1", "enable_swagger: got 1, expected true or false"),
         ('log.level = "loud"', "log.level: got 'loud', expected one of trace, debug, info, warn, error"),
+        ('database.db_type = "postgres"', "database.db_type: got 'postgres', expected one of sled, sqlite"),
         ('data_dir = ""', "data_dir: got '', expected a path"),
         ('spearlet.grpc.addr = ""', "spearlet.grpc.addr: got '', expected host:port"),
         ("heartbeat_timout = 5", "unknown key heartbeat_timout: got 5, expected heartbeat_timeout"),

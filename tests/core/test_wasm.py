@@ -177,6 +177,22 @@ def test_damaged_compiled_code_is_made_again(bell: HubBell, tmp_path: Path, dama
         kept.write_bytes(damage(whole))
 
 
+def test_compiled_code_is_replaced_and_never_changed_in_place(bell: HubBell, tmp_path: Path) -> None:
+    def compiled() -> Path:
+        runtime = WasmRuntime(tmp_path, clock=SystemClock(), bell=bell, max_threads=1)
+        prepare(runtime, HELLO.read_bytes())
+        runtime.close()
+        (kept,) = tmp_path.iterdir()
+        return kept
+
+    kept = compiled()
+    whole = kept.read_bytes()
+    kept.write_bytes(b"damaged")
+    with kept.open("rb") as mapped:
+        assert compiled().read_bytes() == whole
+        assert mapped.read() == b"damaged"
+
+
 def test_the_least_recently_used_compiled_code_makes_room(bell: HubBell, tmp_path: Path) -> None:
     def kept() -> list[str]:
         return sorted({path.name.partition(".")[0] for path in tmp_path.iterdir()})

@@ -1,3 +1,4 @@
+import json
 import signal
 import sys
 
@@ -83,9 +84,12 @@ def test_stats_count_every_type_and_add_up(history, facts):
     topics = [fact["topic"] for fact in facts]
     assert {row["topic"]: row["events"] for row in found["types"]} == {topic: topics.count(topic) for topic in topics}
     assert found["events"] == len(facts)
-    assert found["state_bytes"] == sum(row["state_bytes"] for row in found["types"])
     seconds = (facts[-1]["time_us"] - facts[0]["time_us"]) / 1e6
-    assert found["per_second"] == pytest.approx(len(facts) / seconds, abs=0.001)
+    for row in (*found["types"], found):
+        of_type = [fact for fact in facts if row["topic"] in (fact["topic"], "all")]
+        states = (json.dumps(fact["state"], separators=(",", ":"), ensure_ascii=False) for fact in of_type)
+        assert row["state_bytes"] == sum(len(state.encode()) for state in states)
+        assert row["per_second"] == pytest.approx(len(of_type) / seconds, abs=0.001)
     assert ok(history, "stats").splitlines()[-2].split()[:2] == ["all", str(len(facts))]
 
 

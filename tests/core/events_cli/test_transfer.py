@@ -27,6 +27,13 @@ def test_import_reads_standard_input_and_can_make_a_spearlets_log(exported, tmp_
     assert ok(tmp_path / "new", "export") == exported
 
 
+def test_import_says_as_json_what_it_made(exported, tmp_path):
+    (tmp_path / "log.jsonl").write_text(exported)
+    [told] = lines_of(tmp_path / "new", "import", str(tmp_path / "log.jsonl"))
+    head = json.loads(exported.splitlines()[-1])
+    assert (told["events"], told["file"]) == (head["position"], str(tmp_path / "new" / "sms.db")), told
+
+
 def test_export_stops_where_it_is_told(history, facts):
     assert [line["position"] for line in lines_of(history, "export --after 10 --until 14")] == [11, 12, 13, 14]
     when = lines_of(history, "show 40")[0]["time"]
