@@ -35,6 +35,42 @@ def test_input_comes_out_of_echo_byte_for_byte(server: Server) -> None:
     assert b64decode(shown["output_base64"]) == b"\xff\x00\xff"
 
 
+ANSWERED = {
+    "execution_id", "task_id", "status", "exit_code", "output_content_type", "error", "started_at_ms",
+    "completed_at_ms", "duration_ms", "start", "node_uuid", "instance_id",
+}  # fmt: skip
+
+
+def test_the_answer_to_a_call_says_how_it_went_where_and_when(server: Server) -> None:
+    (node,) = server.get("/api/v1/nodes").json()["nodes"]
+    task, began_ms = server.register("echo"), time.time() * 1000
+    answer = server.run(task, input="hi")
+    shown = answer.json()
+    assert (answer.status_code, ANSWERED - set(shown)) == (200, set())
+    assert {name: shown[name] for name in ("status", "exit_code", "output", "output_content_type", "error")} == {
+        "status": "completed", "exit_code": 0, "output": "hi", "output_content_type": "application/octet-stream",
+        "error": None,
+    }  # fmt: skip
+    assert began_ms - 1 <= shown["started_at_ms"] <= shown["completed_at_ms"] <= time.time() * 1000 + 1
+    assert 0 < shown["duration_ms"] <= shown["completed_at_ms"] - shown["started_at_ms"] + 1
+    assert shown["node_uuid"] == node["uuid"]
+    assert server.get(f"/api/v1/instances/{shown['instance_id']}").json()["task_id"] == task
+    found = server.get(f"/api/v1/executions/{shown['execution_id']}").json()
+    assert shown == {name: found[name] for name in shown}
+    unreadable = server.run(task, input_base64="/wD/").json()
+    assert "output" not in unreadable and unreadable["output_base64"] == "/wD/"
+
+
+def test_a_call_that_is_accepted_is_answered_with_what_is_known_so_far(server: Server) -> None:
+    answer = server.run(server.register("sleep", config={"limits.wall_ms": "100"}), mode="async")
+    shown = answer.json()
+    assert (answer.status_code, ANSWERED - set(shown)) == (202, set())
+    assert {name: shown[name] for name in ("exit_code", "error", "completed_at_ms", "duration_ms")} == {
+        "exit_code": None, "error": None, "completed_at_ms": 0, "duration_ms": 0,
+    }  # fmt: skip
+    assert not {"output", "output_base64"} & set(shown)
+
+
 def test_arguments_and_environment_come_from_the_task_and_the_call(server: Server) -> None:
     task = server.register("env_args", args=["one"], env={"FROM_TASK": "1", "BOTH": "task"})
     shown = server.run(task, args=["two"], environment={"BOTH": "call"}).json()["output"]

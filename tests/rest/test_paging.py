@@ -70,6 +70,38 @@ def test_a_limit_out_of_bounds_is_refused_everywhere(server: Server, path: str, 
     )
 
 
+def test_a_page_is_bounded_for_who_names_no_limit_too(server: Server) -> None:
+    for number in range(101):
+        done(server.call("PUT", f"/api/v1/objects/many/{number:03}", data=b"x"), 201)
+    page = done(server.get("/api/v1/objects", params={"prefix": "many/"}))
+    assert ([one["key"] for one in page["objects"]][-1], len(page["objects"])) == ("many/099", 100)
+    rest = done(server.get("/api/v1/objects", params={"prefix": "many/", "after": page["next_after"]}))
+    assert [one["key"] for one in rest["objects"]] == ["many/100"]
+
+
+def test_every_list_has_a_limit_and_the_limit_has_a_bound(server: Server) -> None:
+    document = done(server.get("/api/openapi.json"))
+    limits = {}
+    for path, operations in document["paths"].items():
+        asked = {one["name"]: one["schema"] for one in operations.get("get", {}).get("parameters", ())}
+        if "limit" in asked:
+            limits[path] = asked["limit"]
+    lists = [
+        "nodes",
+        "tasks",
+        "executions",
+        "resources",
+        "files",
+        "objects",
+        "events",
+        "backends",
+        "ai-models",
+        "tokens",
+    ]
+    assert {f"/api/v1/{name}" for name in lists} <= set(limits)
+    assert [path for path, limit in limits.items() if not 1 <= limit["default"] <= limit["maximum"] <= 10_000] == []
+
+
 @pytest.mark.parametrize("after", ["-1", "x", str(2**63), "9" * 5000])
 def test_a_cursor_that_cannot_be_is_refused(server: Server, after: str) -> None:
     for noun in ("nodes", "tasks", "executions"):

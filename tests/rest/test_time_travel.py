@@ -42,11 +42,22 @@ def test_every_kind_of_write_answers_with_its_own_position(server: Server, node:
         server.post("/api/v1/tasks", json={"name": "t", "version": "1"}),
         server.call("PUT", f"/api/v1/tasks/{task}", json={"priority": "low"}),
         server.call("DELETE", f"/api/v1/tasks/{task}"),
+        server.post(f"/api/v1/nodes/{node}/drain"),
+        server.post(f"/api/v1/nodes/{node}/undrain"),
         server.call("DELETE", f"/api/v1/nodes/{node}"),
+        file := server.post("/api/v1/files", data=b"x"),
+        server.call("DELETE", f"/api/v1/files/{file.json()['id']}"),
+        server.call("PUT", "/api/v1/objects/written/once", data=b"x"),
+        server.post("/api/v1/objects/written/once/refs"),
+        server.call("DELETE", "/api/v1/objects/written/once/refs"),
+        server.post("/api/v1/objects/written/once/pin"),
+        server.call("DELETE", "/api/v1/objects/written/once/pin"),
+        server.call("DELETE", "/api/v1/objects/written/once"),
     ]
     kinds = [
         "NodeRegistered", "Heartbeat", "ResourcesReported", "OutcomeReported", "TaskCreated", "TaskUpdated",
-        "EndpointReleased", "NodeDeleted",
+        "EndpointReleased", "NodeDrained", "NodeUndrained", "NodeDeleted", "FileUploaded", "FileDeleted", "ObjectPut",
+        "ObjectRefAdded", "ObjectRefRemoved", "ObjectPinned", "ObjectUnpinned", "ObjectDeleted",
     ]  # fmt: skip
     for answer, kind in zip(writes, kinds, strict=True):
         query = {"after": written(answer) - 1, "limit": 1}
@@ -56,10 +67,18 @@ def test_every_kind_of_write_answers_with_its_own_position(server: Server, node:
 
 def test_a_run_answers_with_the_position_of_its_end_and_an_accepted_one_with_one_of_its_own(server: Server) -> None:
     task = server.register("hello")
-    for mode, kinds in (("sync", {"ExecutionCompleted"}), ("async", {"ExecutionRequested", "ExecutionStarted"})):
+    for mode in ("sync", "async"):
         answer = server.run(task, mode=mode)
         (event,) = done(server.get("/api/v1/events", params={"after": written(answer) - 1, "limit": 1}))["events"]
-        assert (event["id"], event["type"] in kinds or mode == "async") == (answer.json()["execution_id"], True)
+        assert event["id"] == answer.json()["execution_id"]
+        assert mode == "async" or event["type"] == "ExecutionCompleted"
+
+
+def test_terminating_answers_with_the_position_of_the_end(server: Server) -> None:
+    execution = done(server.run(server.register("loop"), mode="async"), 202)["execution_id"]
+    answer = server.post(f"/api/v1/executions/{execution}/terminate")
+    (event,) = done(server.get("/api/v1/events", params={"after": written(answer) - 1, "limit": 1}))["events"]
+    assert (event["type"], event["id"]) == ("ExecutionCancelled", execution)
 
 
 def test_every_read_takes_as_of(server: Server, node: str, ran: dict) -> None:
@@ -92,11 +111,12 @@ def test_log_lines_have_no_past_to_ask_for(server: Server, ran: dict) -> None:
 
 
 def test_a_time_names_the_last_position_before_it(server: Server, node: str) -> None:
-    between = datetime.now(UTC)
-    done(server.call("DELETE", f"/api/v1/nodes/{node}"))
+    registered, between = done(server.get("/ready"))["head"], datetime.now(UTC)
+    gone = written(server.call("DELETE", f"/api/v1/nodes/{node}"))
     for text in (between.isoformat(), between.isoformat().replace("+00:00", "Z")):
         answer = server.get(f"/api/v1/nodes/{node}", params={"as_of": text})
         assert done(answer)["node"]["uuid"] == node
+        assert registered <= int(answer.headers["X-As-Of"]) < gone
     later = (between.astimezone() + timedelta(days=1)).isoformat()
     refused(server.get(f"/api/v1/nodes/{node}", params={"as_of": later}), 404, "NODE_NOT_FOUND")
     assert done(server.get("/api/v1/nodes", params={"as_of": "0001-01-01T00:00:00+23:59"}))["nodes"] == []
