@@ -4,8 +4,8 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import requests
 
 from spear.adapters.rpc.generated.sms import node_pb2
 from tests.rpc._wire import Stub, connected, refused
-from tests.server import ROOT, Server, events_of, eventually, free_port
+from tests.server import Server, events_of, eventually
 
 NODE = {"ip_address": "127.0.0.9", "port": 50052, "metadata": {"zone": "a"}}
 RUN = ("ExecutionRequested", "InstanceStarted", "ExecutionStarted", "ExecutionCompleted")
@@ -105,25 +105,40 @@ def test_a_second_server_on_the_same_data_is_refused_by_name(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("flag", "key"),
+    ("role", "flag", "key"),
     [
-        ("--http-addr", "http.addr"),
-        ("--web-admin-addr", "web_admin.addr"),
-        ("--grpc-addr", "grpc.addr"),
-        ("--bus-addr", "bus.addr"),
+        ("all", "--http-addr", "http.addr"),
+        ("all", "--web-admin-addr", "web_admin.addr"),
+        ("sms", "--grpc-addr", "grpc.addr"),
+        ("sms", "--bus-addr", "bus.addr"),
+        ("spearlet", "--http-addr", "spearlet.http.server.addr"),
+        ("spearlet", "--grpc-addr", "spearlet.grpc.addr"),
+        ("spearlet", "--bus-addr", "spearlet.bus.addr"),
     ],
 )
-def test_a_taken_port_is_one_line_that_names_the_key(tmp_path: Path, flag: str, key: str) -> None:
-    with Server(tmp_path / "first") as first:
-        taken = f"127.0.0.1:{first.port}"
-        doors = ("--http-addr", "--web-admin-addr", "--grpc-addr", "--bus-addr")
-        others = [word for door in doors for word in (door, f"127.0.0.1:{free_port()}")]
-        command = [sys.executable, str(ROOT / "spear_server.py"), "--data-dir", str(tmp_path / "second"), *others]
-        done = subprocess.run([*command, flag, taken], capture_output=True, text=True, timeout=30, check=False)
-        assert done.returncode == 2
-        assert done.stderr.strip().count("\n") == 0
-        assert key in done.stderr
-        assert taken in done.stderr
+def test_a_taken_port_is_one_line_that_names_the_key(tmp_path: Path, role: str, flag: str, key: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        taken = f"127.0.0.1:{holder.getsockname()[1]}"
+        command = [*Server(tmp_path, role=role).command, flag, taken]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 2
+    assert done.stderr.strip().count("\n") == 0
+    assert f"spear_server: {key}: " in done.stderr
+    assert taken in done.stderr
+
+
+def test_a_server_that_stops_takes_neither_connections_nor_work_while_what_runs_has_its_grace(tmp_path: Path) -> None:
+    server = Server(tmp_path).start()
+    task = server.register("sleep", config={"limits.wall_ms": "1000"})
+    server.run(task, mode="async")
+    eventually(lambda: events_of(server, ["ExecutionStarted"]))
+    assert server.process is not None
+    server.process.send_signal(signal.SIGTERM)
+    eventually(lambda: server.run(task, mode="async").status_code == 503)
+    assert server.run(task).json()["error"] == "STOPPING"
+    with pytest.raises(requests.ConnectionError):
+        requests.get(f"{server.url}/health", timeout=5)
+    assert server.process.wait(20) == 0
 
 
 def test_a_silent_node_goes_offline_with_a_reason_and_a_heartbeat_brings_it_back(tmp_path: Path) -> None:

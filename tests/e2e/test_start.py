@@ -122,9 +122,12 @@ def test_a_signal_while_it_starts_stops_it_in_order(tmp_path: Path, number: sign
     (data / "views.db").unlink()
     server = Server(data)
     with subprocess.Popen(server.command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        eventually(lambda: str(process.pid) in (data / "lock").read_text())
-        process.send_signal(number)
-        _, told = process.communicate(timeout=30)
+        try:
+            eventually(lambda: str(process.pid) in (data / "lock").read_text(), within_s=60)
+            process.send_signal(number)
+            _, told = process.communicate(timeout=30)
+        finally:
+            process.kill()  # or a failed test would wait for it for ever
         assert process.returncode == 0, told.decode()
         assert b"Traceback" not in told
 
