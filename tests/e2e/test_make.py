@@ -162,13 +162,36 @@ def test_a_skip_fails_in_ci(tmp_path):
 
 def test_make_run_runs_hello_and_says_what_to_try_next(options):
     with running(options) as printed:
+        assert re.search(r"^starting http://\S+ \.* ready after \d+\.\d s$", printed, re.MULTILINE)
         assert "registered the sample agent hello" in printed
         assert re.search(r"\$ hello\n.*[Hh]ello", printed)
-        assert printed.count("  curl ") == 3
         for url in (f"http://{options['http-addr']}/swagger-ui/", f"http://{options['web-admin-addr']}/"):
             assert url in printed
             assert urllib.request.urlopen(url, timeout=10).status == 200
         assert "paths" in get(options, "/api/openapi.json")
+        said, executions, events = (curl(line) for line in re.findall(r"^  curl .*$", printed, re.MULTILINE))
+        assert said == "hi"
+        assert {row["status"] for row in json.loads(executions)["executions"]} == {"completed"}
+        assert events.startswith("retry: ") and "\nevent: TaskCreated\n" in events
+
+
+def curl(line):
+    """What one of the lines to try next gives, within two seconds of a stream."""
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl")
+    command = f"{line} --fail --silent --max-time 2"
+    return subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30).stdout
+
+
+@pytest.mark.parametrize(
+    ("fails", "asked"), [("", ["test", "check"]), ("check", ["test", "check"]), ("test", ["test"])]
+)
+def test_continuous_integration_is_make_test_and_then_make_check(tmp_path, fails, asked):
+    make = tmp_path / "make"
+    make.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\ntest "$*" != "{fails}"\n')
+    make.chmod(0o755)
+    done = call(str(ROOT / ".ci" / "run"), PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert ((tmp_path / "asked").read_text().splitlines(), done.returncode != 0) == (asked, bool(fails)), done.stderr
 
 
 def test_a_second_make_run_shows_the_same_history(options):
