@@ -4,6 +4,7 @@ import hashlib
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -29,6 +30,9 @@ IMPORTS = """
   (import "wasi_snapshot_preview1" "clock_time_get" (func $clock (param i32 i64 i32) (result i32)))
   (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (import "spear" "time_now_ms" (func $now_ms (result i64)))
+  (import "spear" "wall_time_s" (func $now_s (result i64)))
+  (import "spear" "random_i64" (func $chance (result i64)))
   (import "spear" "log" (func $log (param i32 i32 i32) (result i32)))
   (import "spear" "spear_epoll_create" (func $epoll (result i32)))
   (import "spear" "user_stream_close" (func $close (param i32) (result i32)))
@@ -251,6 +255,18 @@ def test_a_cache_that_cannot_be_written_only_costs_time(bell: HubBell, tmp_path:
 )
 def test_a_hostcall_checks_what_it_is_given(run: Callable[..., Outcome], call: str, answer: int) -> None:
     assert run(start=f"(call $exit {call})").exit_code in ((answer,) if answer else (0,))
+
+
+def test_a_guest_reads_the_time_in_each_unit_and_gets_other_numbers_each_time(run: Callable[..., Outcome]) -> None:
+    calls = ("$now_ms", "$now_s", "$chance", "$chance")
+    stores = "".join(f"(i64.store (i32.const {8 * n}) (call {name}))" for n, name in enumerate(calls))
+    write = "(drop (call $fd_write (i32.const 1) (i32.const 64) (i32.const 1) (i32.const 72)))"
+    began = time.time()
+    outcome = run(f'(data (i32.const 64) "{words(0, 32)}")', start=stores + write)
+    now_ms, now_s, *chance = struct.unpack("<4q", outcome.output)
+    assert began * 1000 - 1 <= now_ms <= time.time() * 1000
+    assert began - 1 <= now_s <= time.time()
+    assert len({*chance, 0}) == 3
 
 
 def test_a_guest_that_opens_more_than_it_may_is_told(run: Callable[..., Outcome]) -> None:
