@@ -215,8 +215,18 @@ def test_standard_error_and_log_calls_become_log_lines(server: Server) -> None:
     page = server.get(f"/api/v1/executions/{done['execution_id']}/logs").json()
     assert page["completed"] is True
     assert [line["seq"] for line in page["lines"]] == list(range(1, len(page["lines"]) + 1))
-    assert {line["stream"] for line in page["lines"]} <= {"stderr", "log"}
-    assert page["lines"]
+    assert [(line["stream"], line["message"]) for line in page["lines"]] == [("log", "hello was here")]
+    failed = server.run(server.register("exit3")).json()
+    (line,) = server.get(f"/api/v1/executions/{failed['execution_id']}/logs").json()["lines"]
+    assert (line["stream"], line["message"]) == ("stderr", "giving up")
+
+
+def test_what_agents_write_is_never_in_the_servers_own_log(server: Server) -> None:
+    for sample in ("log", "exit3"):
+        assert server.run(server.register(sample)).json()["execution_id"]
+    logged = server.output() + (server.data_dir / "logs" / "sms.log").read_text()
+    assert "configured: " in logged
+    assert not [words for words in ("Hello from SPEAR", "hello was here", "giving up") if words in logged]
 
 
 def test_a_task_has_its_documented_life(server: Server) -> None:

@@ -52,6 +52,14 @@ def test_a_pinned_task_goes_to_its_node_or_nowhere(server: Server, node: str) ->
     assert candidates(server, task) == []
 
 
+@pytest.mark.parametrize(("status", "takes_work"), [("active", True), ("maintenance", False), ("online", True)])
+def test_an_active_node_takes_work_as_one_that_is_online_does(
+    server: Server, node: str, status: str, takes_work: bool
+) -> None:
+    done(server.call("PUT", f"/api/v1/nodes/{node}", json={"status": status, "metadata": {"zone": "b"}}))
+    assert [found["node_uuid"] for found in candidates(server, pinned(server, node))] == [node] * takes_work
+
+
 @pytest.mark.parametrize("outcome", ["overloaded", "UNAVAILABLE", "Timeout"])
 def test_a_node_that_failed_is_left_out_until_it_succeeds(server: Server, node: str, outcome: str) -> None:
     task = pinned(server, node)

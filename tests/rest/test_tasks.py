@@ -166,6 +166,7 @@ def test_tasks_can_be_filtered_and_the_total_counts_what_was_filtered(server: Se
     assert found() == ([low, high], 2)
     assert found(priority="low") == ([low], 1)
     assert found(status="active") == ([], 0)
+    assert found(status="registered", priority="high") == ([high], 1)
     refused(server.get("/api/v1/tasks", params={"status": "busy"}), 422, "INVALID_ARGUMENT", "status: got 'busy'")
 
 
