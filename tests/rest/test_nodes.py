@@ -1,5 +1,6 @@
 """Nodes and resources over HTTP, in the shapes of the public API."""
 
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
@@ -41,6 +42,25 @@ def test_what_may_be_left_out_of_a_node_has_defaults(server: Server) -> None:
 def test_unknown_fields_are_ignored(server: Server) -> None:
     uuid = done(server.post("/api/v1/nodes", json={**NODE, "uuid": "mine", "extra": [1]}), 201)["node_uuid"]
     assert "extra" not in shown(server, uuid)
+
+
+def test_writes_are_answered_in_the_words_that_clients_know(server: Server, node: str, task: str) -> None:
+    said = done(server.post("/api/v1/nodes", json=NODE), 201)
+    assert said == {"success": True, "message": said["message"], "node_uuid": said["node_uuid"]}
+    path = f"/api/v1/nodes/{node}"
+    assert done(server.get(path)) == {"success": True, "node": shown(server, node)}
+    assert done(server.call("PUT", path)) == {"success": True, "message": "Node updated successfully"}
+    updated = {"success": True, "message": "Resource updated successfully"}
+    assert done(server.call("PUT", f"{path}/resource")) == updated
+    assert done(server.call("DELETE", path)) == {"success": True, "message": "Node deleted successfully"}
+    gone = done(server.call("DELETE", f"/api/v1/tasks/{task}"))
+    assert gone == {"success": True, "message": gone["message"]} and gone["message"]
+
+
+def test_a_healthy_server_says_so_with_the_time(server: Server) -> None:
+    found = done(server.get("/health"))
+    assert found == {"status": "healthy", "timestamp": found["timestamp"], "service": "sms"}
+    assert abs((datetime.now(UTC) - datetime.fromisoformat(found["timestamp"])).total_seconds()) < 60
 
 
 def test_an_update_changes_what_is_given_and_replaces_metadata(server: Server, node: str) -> None:
