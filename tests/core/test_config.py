@@ -112,6 +112,7 @@ def test_default_log_files_move_with_the_data_directory_and_chosen_ones_stay() -
     moved = told("--data-dir", "/srv/spear").log
     assert (moved.file, moved.tasks_dir) == (Path("/srv/spear/logs/sms.log"), Path("/srv/spear/logs/tasks"))
     assert told("--data-dir", "/srv/spear", "--log-file", "here.log").log.file == Path("here.log")
+    assert told("--data-dir", "/srv/spear", "--log-file", "").log.file is None
     assert told("--role", "spearlet").log.file == Path("logs/spearlet.log")
 
 

@@ -10,6 +10,7 @@ import pytest
 from tests.server import Server, events_of, eventually
 
 SMALL = """
+snapshot_every = 10
 [http]
 cors_enabled = false
 enable_swagger = false
@@ -108,3 +109,9 @@ def test_an_instance_that_nobody_uses_is_stopped(server: Server) -> None:
     instance = server.run(server.register("hello")).json()["instance_id"]
     stopped = eventually(lambda: events_of(server, ["InstanceStopped"], noun="instance", ident=instance))
     assert "idle" in stopped[0]["data"]["reason"]
+
+
+def test_a_snapshot_is_taken_after_as_many_events_as_were_configured(server: Server, here: Path) -> None:
+    for number in range(10):
+        server.call("PUT", f"/api/v1/objects/many/{number}", data=b"x")
+    eventually(lambda: list((here / "data" / "snapshots").glob("views-*.db")))
