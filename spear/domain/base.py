@@ -14,6 +14,7 @@ from eventsourcing.domain import (
     BoundCommandMethodDecorator,
     CommandMethodDecorator,
     MetaAggregate,
+    MetaDomainEvent,
 )
 from eventsourcing.utils import register_topic
 
@@ -29,6 +30,15 @@ _OWN = ("originator_id", "originator_version", "timestamp")
 _NAMESPACE = NAMESPACE_OID.bytes
 
 
+class LeanEvent(MetaDomainEvent):
+    """Event classes just as the library makes them, but one without fields of its own is the dataclass that its base is."""
+
+    def __new__(mcs, name: str, bases: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
+        if attributes.get("__annotations__"):
+            return super().__new__(mcs, name, bases, attributes)
+        return type.__new__(mcs, name, bases, attributes)
+
+
 class LeanAggregate(MetaAggregate[Any]):
     """Aggregates and events just as the library makes them, in a third of its time.
 
@@ -36,6 +46,11 @@ class LeanAggregate(MetaAggregate[Any]):
     once for each method; what is left to do at a call is the effect, and the event's fields in their order. A call in
     another form than the usual one (`__init__` by keywords, other methods by position) or a wrong one is the library's.
     """
+
+    def __new__(mcs, name: str, bases: tuple[Any, ...], attributes: dict[str, Any]) -> Any:
+        """Share the base's `Event` and `Created`; under ones of the aggregate's own, every event would be made again."""
+        shared = {event: getattr(bases[0], event) for event in ("Event", "Created")}
+        return super().__new__(mcs, name, bases, shared | attributes)
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         create = None if args else _CREATORS.get(cls)
@@ -48,7 +63,7 @@ class Aggregate(LibraryAggregate, metaclass=LeanAggregate):
 
     TOPIC: ClassVar[str]
 
-    class Event(LibraryAggregate.Event):
+    class Event(LibraryAggregate.Event, metaclass=LeanEvent):
         """Something that happened to the aggregate."""
 
         TOPIC: ClassVar[str]

@@ -1,5 +1,7 @@
 """What our aggregates record is what the library would have recorded, for every event; and so are its complaints."""
 
+from copy import copy
+from dataclasses import FrozenInstanceError, fields
 from inspect import signature
 from uuid import NAMESPACE_OID, UUID, uuid5
 
@@ -131,6 +133,21 @@ def test_wrong_arguments_of_a_method_are_refused_in_the_librarys_words(kind, dec
     if given:
         assert complaint(method, *given[1:]) == complaint(librarys, *given[1:])
     assert vars(aggregate) == before
+
+
+@pytest.mark.parametrize("kind", sorted(TOPICS.values(), key=lambda kind: kind.TOPIC), ids=lambda kind: kind.TOPIC)
+def test_an_event_is_a_frozen_value_of_its_fields(kind):
+    assert list(signature(kind).parameters)[1:] == [field.name for field in fields(kind)]  # self is the library's
+    event = kind(**{field.name: ID if field.name == "originator_id" else field.name for field in fields(kind)})
+    assert event == copy(event)
+    assert hash(event) == hash(copy(event))
+    assert repr(event).startswith(f"{kind.__qualname__}(originator_id={ID!r}, ")
+    for field in fields(kind):
+        with pytest.raises(FrozenInstanceError):
+            setattr(event, field.name, "another")
+        other = copy(event)
+        vars(other)[field.name] = "another"
+        assert event != other
 
 
 def test_an_effect_that_fails_records_nothing():
