@@ -1,12 +1,12 @@
 """The REST application: shared rules here, one file per resource in `resources/`."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from flask import Flask, Request, Response
 from flask.json.provider import JSONProvider
-from werkzeug.routing import MapAdapter
+from werkzeug.routing import MapAdapter, Rule
 
 from spear.adapters.rest import access, docs, errors, gateway, passing, rules
 from spear.adapters.rest.resources import (
@@ -47,7 +47,20 @@ class _Json(JSONProvider):
         return Response(msgspec.json.encode(self._prepare_response_obj(args, kwargs)), mimetype="application/json")
 
 
+class _Route(Rule):
+    """A rule that is made ready to build its URL when somebody asks for that, as nobody here does."""
+
+    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        def build(rule: Rule, **values: Any) -> tuple[str, str]:
+            built: Any = Rule._compile_builder(rule, append_unknown).__get__(rule)
+            return cast(tuple[str, str], built(**values))
+
+        return build
+
+
 class _App(Flask):
+    url_rule_class = _Route
+
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func  # no view here is a coroutine; Flask would look into each one on every request
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from functools import wraps
+from functools import partial, wraps
 from http import HTTPStatus
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args
@@ -187,6 +187,10 @@ ServerSentEvent = answer(
 
 class Resource(Blueprint):  # type: ignore[misc]
     """Routes of one noun. Bodies and queries are checked by our rules; answers are documented and never dumped."""
+
+    def register_views_in_doc(self, api: Any, *about: Any, **more: Any) -> None:
+        """Called for each document that has these routes."""
+        api.put_off(partial(super().register_views_in_doc, api, *about, **more))
 
     def body(self, schema: type[Schema], *, required: bool = True) -> Callable[[V], V]:
         """Hand the checked JSON body to the view; an absent one counts as {}."""
