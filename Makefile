@@ -31,13 +31,13 @@ samples: $(DEV) ## build the sample agents into samples/build
 proto: $(DEV) ## generate the Python of proto/
 	@$(PY) -m scripts.make_proto $(ARGS)
 
-test: $(DEV) ## set up everything and run every test
+test: $(DEV) build ## set up everything and run every test
 	@$(PY) -c "import pytest, xdist" 2>/dev/null || { echo "spear: no test runs without pytest and pytest-xdist; pip says why above" >&2; exit 1; }
 	@$(SHELL) scripts/install_browser.sh
 	@$(SHELL) scripts/install_engine.sh
 	@$(PY) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-e2e: $(DEV) ## run the tests that start real servers, alone
+e2e: $(DEV) build ## run the tests that start real servers, alone
 	@$(PY) -m pytest -q -n 3 --dist loadfile tests/e2e $(ARGS)
 
 e2e-linux: e2e ## the same: nothing is compiled for a platform, so nothing is cross-built

@@ -1,5 +1,6 @@
 """What every suite shares: skips that are loud, or failures when CI=true, and checks for what a test left behind."""
 
+import gc
 import os
 import threading
 import time
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+
+gc.disable()  # until all tests are collected: what that makes stays, and looking for garbage takes a quarter of it
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 PARTS = Path(__file__).resolve().parent.parent / "requirements-dev.txt"
@@ -66,6 +69,12 @@ def reason_of(report: pytest.TestReport | pytest.CollectReport) -> str:
 
 
 LONGEST = ("test_fleet_chaos.py", "test_server_kill.py", "test_chaos.py", "test_openapi.py", "test_verify.py")
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage again, but not in what was collected."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
