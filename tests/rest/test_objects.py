@@ -98,7 +98,7 @@ def test_the_longest_key_may_be_of_any_script(server, letter):
     assert [one["key"] for one in listed(server, prefix=key)["objects"]] == [key]
 
 
-@pytest.mark.parametrize("key", ["a%00b", "a%7Fb", "x" * 1025])
+@pytest.mark.parametrize("key", ["a%00b", "a%7Fb", "a%0Ab", "a%0A", "x" * 1025])
 def test_a_key_that_cannot_be_shown_or_is_too_long_is_refused(server, key):
     for method in ("PUT", "GET", "DELETE"):
         assert server.call(method, f"/objects/{key}").status_code == 422

@@ -6,7 +6,7 @@ from typing import Any, cast
 import msgspec
 from flask import Flask, Request, Response
 from flask.json.provider import JSONProvider
-from werkzeug.routing import MapAdapter, Rule
+from werkzeug.routing import MapAdapter, PathConverter, Rule
 
 from spear.adapters.rest import access, docs, errors, gateway, passing, rules
 from spear.adapters.rest.resources import (
@@ -58,6 +58,13 @@ class _Route(Rule):
         return build
 
 
+class _Path(PathConverter):
+    """Whatever is left, line breaks too: who asks for a key with one is told what a key may hold."""
+
+    part_isolating = False
+    regex = "[^/](?s:.*?)"
+
+
 class _App(Flask):
     url_rule_class = _Route
 
@@ -75,6 +82,7 @@ def make_app(platform: Platform, sms: passing.SmsDoor | None = None) -> Flask:
     """The whole REST surface of one process, of which an `sms` that it is linked to answers its part."""
     app = _App("spear", static_folder=None)
     app.json = _Json(app)
+    app.url_map.converters["path"] = _Path
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.config.update(docs.SETTINGS)
