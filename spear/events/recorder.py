@@ -127,7 +127,6 @@ class ApswRecorder(ApplicationRecorder):
 
     def append(self, commits: Commits, *, time_us: int) -> list[list[Recorded] | Conflict]:
         """Record all commits in one durable transaction; one that clashes fails alone. Blocks for one fsync."""
-        self._index_observations()
         time_us = max(time_us, self.time_us)
         tip = self.position, self.digest
         try:
@@ -154,35 +153,37 @@ class ApswRecorder(ApplicationRecorder):
                 self._versions.pop(event.originator_id, None)
 
     def _insert_all(self, commits: Commits, time_us: int) -> list[list[Recorded] | Conflict]:
-        values: list[Any] = []
+        tip, values = self.position, list[Any]()
         chained: list[list[Recorded] | Conflict] = [
             self._chain(events, origin, time_us, values) for events, origin in commits
         ]
-        if (
-            len(values) <= _AT_ONCE * _WIDTH
-        ):  # one statement is a transaction by itself, and gives the interpreter away once
+        if len(values) > _AT_ONCE * _WIDTH or self._is_to_index(tip):
+            self._insert(values, tip)
+        else:  # one statement is a transaction by itself, and gives the interpreter away once
             self._cursor.execute(insertion(_INTO, "", len(values) // _WIDTH, _WIDTH), values)
-        else:
-            with self._transaction():
-                insert(self._db, _INTO, values, _WIDTH)
         return chained
+
+    def _insert(self, values: list[Any], tip: int) -> None:
+        """Add rows behind the position `tip`, and with them the index up to there when that is due: one transaction."""
+        is_to_index = self._is_to_index(tip)
+        with self._transaction():
+            if is_to_index:
+                observed.index(self._db, self._indexed, tip)
+            insert(self._db, _INTO, values, _WIDTH)
+        if is_to_index:
+            self._indexed = tip
+
+    def _is_to_index(self, tip: int) -> bool:
+        return tip - self._indexed >= observed.AT_ONCE
 
     def restore(self, facts: Sequence[Recorded]) -> None:
         """Record events exactly as another log did, in one durable transaction; raises `Corrupt` where the chain breaks."""
         broken = chain.first_break(self.digest, facts, after=self.position)
         if broken:
             raise Corrupt(f"event {broken[0]}: {broken[1]}", details={"position": broken[0]})
-        self._index_observations()
         values = [value for fact in facts for value in _stored(fact, observed=fact.topic in OBSERVED)]
-        with self._transaction():
-            insert(self._db, _INTO, values, _WIDTH)
+        self._insert(values, self.position)
         self.position, self.digest, self.time_us = facts[-1].position, facts[-1].hash, facts[-1].time_us
-
-    def _index_observations(self) -> None:
-        if self.position - self._indexed >= observed.AT_ONCE:
-            with self._transaction():
-                observed.index(self._db, self._indexed, self.position)
-            self._indexed = self.position
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
