@@ -271,6 +271,7 @@ def test_a_client_that_leaves_the_command_ends_its_run(closed: Closed, loop: str
         [row] = eventually(lambda: closed.as_(token, "GET", f"{listed}running").json()["executions"])
         command.send_signal(signal.SIGINT)
         assert (command.wait(30), command.stderr.read()) == (130, "")
+    eventually(lambda: not closed.as_(token, "GET", f"{listed}running").json()["executions"])
     ended_as = done(closed.as_(token, "GET", f"/api/v1/executions/{row['execution_id']}"))
     assert (ended_as["status"], ended_as["error"]["reason"]) == ("cancelled", "terminated")
 

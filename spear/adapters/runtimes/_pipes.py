@@ -14,10 +14,13 @@ _LAST_WORDS_S = 1.0  # what a dead process wrote is there at once; one that outl
 
 
 class Pipes:
-    """Three descriptors for a process, and the near ends of two; used in a `with` that closes what is still open."""
+    """Three descriptors for a process, and the near ends of two; used in a `with` that closes what is still open.
 
-    def __init__(self, data: bytes) -> None:
-        self._open: set[int] = set()
+    After each piece that was read, `turn` gives everybody else theirs: who writes without end keeps nobody waiting.
+    """
+
+    def __init__(self, data: bytes, turn: Callable[[], None]) -> None:
+        self._turn, self._open = turn, set[int]()
         try:
             self._input = self._kept(_file(data))
             self._output, self._out = map(self._kept, os.pipe())
@@ -40,14 +43,20 @@ class Pipes:
         """The process has its ends: take what it writes, and on leaving everything that it wrote, once it is dead."""
         self._close(*self.theirs)
         readers = [
-            gevent.spawn(_drain, self._output, output, _OUTPUT_PIECE),
-            gevent.spawn(_drain, self._complaints, complaints, _LOG_PIECE),
+            gevent.spawn(self._drain, self._output, output, _OUTPUT_PIECE),
+            gevent.spawn(self._drain, self._complaints, complaints, _LOG_PIECE),
         ]
         try:
             yield
             gevent.joinall(readers, timeout=_LAST_WORDS_S, raise_error=True)
         finally:
             gevent.killall(readers)
+
+    def _drain(self, fd: int, take: Take, piece: int) -> None:
+        make_nonblocking(fd)
+        while data := nb_read(fd, piece):
+            take(data)
+            self._turn()
 
     def __enter__(self) -> Self:
         return self
@@ -69,10 +78,3 @@ def _file(data: bytes) -> int:
         return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         os.close(fd)
-
-
-def _drain(fd: int, take: Take, piece: int) -> None:
-    make_nonblocking(fd)
-    while data := nb_read(fd, piece):
-        take(data)
-        gevent.sleep(0)  # whoever writes without end must not keep the others waiting

@@ -32,7 +32,7 @@ class ProcessRun:
 
     def __init__(self, spec: RunSpec, logs: LogSink, bell: Bell) -> None:
         self.spec = spec
-        self._outcome: Promise[Outcome] = Promise(bell)
+        self._bell, self._outcome = bell, Promise[Outcome](bell)
         self._waiting: gevent.Greenlet | None = None
         self._kept: Kept | None = None
         self._gathering = Gathering(spec.limits, logs, self._over)
@@ -74,7 +74,7 @@ class ProcessRun:
         self._outcome.settle(outcome)
 
     def _run(self, start: Start) -> Outcome:
-        with Pipes(self.spec.input) as pipes:
+        with Pipes(self.spec.input, self._bell.turn) as pipes:
             self._kept = start(pipes)
             with self._kept, pipes.read_by(self._gathering.print, self._gathering.complain):
                 if self._gathering.halted is not None:
