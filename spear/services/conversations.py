@@ -1,5 +1,6 @@
 """What clients of user streams talk to: one execution, or an endpoint whose executions share the streams."""
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -14,7 +15,7 @@ LOST = "UPSTREAM_WS_FAILED"
 _MOST_BEHIND_BYTES = 2 * MOST_QUEUED_BYTES  # two of its streams, each as far behind as a stream may be
 
 
-class _Conversation:
+class _Conversation(ABC):
     """Frames for one client, who is left when it does not take them."""
 
     def __init__(self, bell: Bell) -> None:
@@ -36,9 +37,9 @@ class _Conversation:
         if self._slow:
             raise Overloaded("the client does not read what the agent says")
 
+    @abstractmethod
     def _attached(self, stream_id: int) -> Attachment | None:
         """Where the frames of this stream come from."""
-        raise NotImplementedError
 
 
 class Session(_Conversation):
